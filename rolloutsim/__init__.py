@@ -1,0 +1,1 @@
+"""rolloutsim: the odds of a software rollout policy, before it runs."""

@@ -1,0 +1,58 @@
+"""The command line: ``rolloutsim VERB``.
+
+Data goes to standard output, everything else to standard error. Exit codes:
+
+===  =========================================================================
+0    fine
+1    a verdict failed: a bar was not met (no verb of this version gives one)
+2    wrong usage, or an input that the message names
+130  interrupted
+===  =========================================================================
+
+A mistake in an input is one line, ``error: FILE:LINE: PATH: why; what to do``, and never a traceback.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from rolloutsim.cli.about import version
+from rolloutsim.cli.play import compare, simulate
+from rolloutsim.errors import RolloutsimError
+
+__all__ = ["app", "main"]
+
+WRONG_INPUT = 2
+
+
+class _Verbs(TyperGroup):
+    """The verbs; what the package raises on purpose becomes one line and an exit code."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except RolloutsimError as error:
+            typer.echo(f"error: {error}", err=True)
+            raise typer.Exit(WRONG_INPUT) from None
+
+
+app = typer.Typer(
+    cls=_Verbs,
+    name="rolloutsim",
+    help="How often a rollout policy stops a bad release, how often a good one, and what each costs.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(simulate)
+app.command()(compare)
+app.command()(version)
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    app(prog_name="rolloutsim")

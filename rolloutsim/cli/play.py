@@ -1,0 +1,117 @@
+"""``simulate`` and ``compare``: play policies in scenarios."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rolloutsim.cli.output import Output, check_output, progress, save_figure, write_results, writing
+
+__all__ = ["compare", "simulate"]
+
+_POLICY = (
+    "A manifest of a rollout (Argo Rollouts, RolloutPolicy, Deployments); a.yaml,b.yaml belong together."
+)
+_SCENARIO = (
+    "A scenario file, SERVICE.yaml+RELEASE.yaml, directories or patterns of them, or several with commas; "
+    "may be repeated."
+)
+
+Scenarios = Annotated[list[str], typer.Option("--scenario", "-s", help=_SCENARIO, show_default=False)]
+Runs = Annotated[int, typer.Option(min=1, help="Runs of each policy in each scenario.")]
+Seed = Annotated[int, typer.Option(min=0, help="Root of all randomness: the same seed, the same bytes.")]
+Jobs = Annotated[
+    int | None,
+    typer.Option(min=1, help="Worker processes; no influence on results.", show_default="all cores"),
+]
+Form = Annotated[
+    Output,
+    typer.Option("--output", "-o", help="Summary as table or json; one row per run as csv or parquet."),
+]
+Out = Annotated[Path | None, typer.Option(help="Write the output to this file.", show_default=False)]
+Plot = Annotated[Path | None, typer.Option(help="Write a figure: PNG, SVG or PDF.", show_default=False)]
+TraceFile = Annotated[
+    Path | None, typer.Option(help="Write all that happened in run 0 (JSON Lines).", show_default=False)
+]
+TraceDirectory = Annotated[
+    Path | None,
+    typer.Option(help="Write run 0 of each policy and scenario into this directory.", show_default=False),
+]
+
+
+def simulate(
+    policy: Annotated[str, typer.Argument(help=_POLICY)],
+    scenario: Scenarios,
+    runs: Runs = 400,
+    seed: Seed = 1,
+    jobs: Jobs = None,
+    output: Form = Output.TABLE,
+    out: Out = None,
+    trace: TraceFile = None,
+    plot: Plot = None,
+) -> None:
+    """Play one policy: how often it stops a release, how soon, and what that costs.
+
+    --plot draws run 0 of the first scenario over time; compare draws rates and costs.
+    """
+    check_output(output, out, plot, trace)
+    from rolloutsim.cli import inputs
+    from rolloutsim.sim import run
+    from rolloutsim.trace import write_trace
+
+    chosen, worlds = inputs.one_policy(policy), inputs.scenarios(scenario)
+    with progress(chosen.name) as tick:
+        if len(worlds) == 1:
+            results = run.simulate(chosen, worlds[0], runs=runs, seed=seed, jobs=jobs, progress=tick)
+        else:
+            results = run.compare([chosen], worlds, runs=runs, seed=seed, jobs=jobs, progress=tick)
+    if trace is not None or plot is not None:
+        manifest, records = run.trace_run(chosen, worlds[0], seed=seed)
+        if trace is not None:
+            with writing(trace):
+                write_trace(trace, manifest, records)
+        if plot is not None:
+            from rolloutsim.plots import plot_timeline
+
+            save_figure(plot_timeline((manifest, records)), plot)
+    write_results(results, output, out)
+
+
+def compare(
+    policy: Annotated[list[str], typer.Argument(help=_POLICY)],
+    scenario: Scenarios,
+    runs: Runs = 400,
+    seed: Seed = 1,
+    jobs: Jobs = None,
+    output: Form = Output.TABLE,
+    out: Out = None,
+    trace: TraceDirectory = None,
+    plot: Plot = None,
+) -> None:
+    """Play several policies in the same worlds: what each stops, lets through and costs."""
+    check_output(output, out, plot)
+    from rolloutsim.cli import inputs
+    from rolloutsim.sim import run
+    from rolloutsim.trace import write_trace
+
+    chosen, worlds = inputs.policies(policy), inputs.scenarios(scenario)
+    with progress("playing") as tick:
+        results = run.compare(chosen, worlds, runs=runs, seed=seed, jobs=jobs, progress=tick)
+    if trace is not None:
+        for one in chosen:
+            for world in worlds:
+                path = trace / f"{_file_name(one.name)}@{_file_name(world.name)}.jsonl"
+                with writing(path):
+                    trace.mkdir(parents=True, exist_ok=True)
+                    write_trace(path, *run.trace_run(one, world, seed=seed))
+    if plot is not None:
+        from rolloutsim.plots import plot_comparison
+
+        save_figure(plot_comparison(results), plot)
+    write_results(results, output, out)
+
+
+def _file_name(name: str) -> str:
+    return name.replace("/", "_")

@@ -1,0 +1,162 @@
+"""Calls of builtins, of functions of Argo's and of methods: checked, and made into closures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from rolloutsim.conditions import rules, tree
+from rolloutsim.conditions.calls import call_of
+from rolloutsim.conditions.code import Code, Compiler, Scope
+from rolloutsim.conditions.errors import Fault
+from rolloutsim.conditions.loops import loop
+from rolloutsim.conditions.runtime import Frame, Run
+from rolloutsim.conditions.signatures import ARGO, OVERLOADS, match_overload, validated
+from rolloutsim.conditions.tree import Node
+from rolloutsim.conditions.types import BOOL, GROUPS, INT, LIST, UNKNOWN, GoType, array_of
+
+__all__ = ["compiled_builtin", "compiled_call"]
+
+
+def compiled_call(compiler: Compiler, node: tree.Call) -> Code:
+    callee = compiler.compile(node.callee)
+    given = callee.type
+    if given.builtin:
+        arguments = [compiler.compile(argument) for argument in node.arguments]
+        _builtin_type(compiler, given.builtin, arguments, node.at)
+        return Code(UNKNOWN, _no_function(node.at))
+    if given.is_unknown:
+        return Code(UNKNOWN, _no_function(node.at))
+    if given.signature is None:
+        shown = "nil; cannot call nil as function" if given.is_nil else f"{given}, which is not callable"
+        raise Fault(f"the callee is {shown}", node.at)
+    signature = given.signature
+    arguments = [compiler.compile(argument) for argument in node.arguments]
+    name = node.callee.name if isinstance(node.callee, tree.Identifier) else "function"
+    match_overload(name, (signature,), [argument.type for argument in arguments], node.at)
+    for position, (wanted, argument) in enumerate(zip(signature.parameters, arguments, strict=True)):
+        if wanted.is_float and argument.type.is_integer:
+            arguments[position] = compiler.compile(_with_floats(node.arguments[position]))
+    return Code(signature.gives, call_of(callee, arguments), sure=signature.gives.is_bool)
+
+
+def compiled_builtin(compiler: Compiler, node: tree.Builtin, *, as_name: str = "") -> Code:
+    """The call of a builtin; ``as_name`` names the loop that the library runs in its place."""
+    name = node.name
+    if node.arguments and (name in ("count", "sum") or isinstance(node.arguments[-1], tree.Predicate)):
+        looped = compiler.modern or name != "sum"
+    else:
+        looped = len(node.arguments) > 1 and isinstance(node.arguments[1], tree.Predicate)
+    if looped:
+        return _predicate_call(compiler, node, as_name or name)
+    if name in ("first", "last") and len(node.arguments) == 1:
+        inner = node.arguments[0]
+        if isinstance(inner, tree.Builtin) and inner.name == "filter":
+            finder = "find" if name == "first" else "findLast"
+            return compiled_builtin(compiler, tree.Builtin(node.at, finder, inner.arguments))
+    arguments = [compiler.compile(argument) for argument in node.arguments]
+    function = compiler.functions[name]
+    if name == "get":
+        given = _get_type(compiler, node, arguments)
+    else:
+        given = _builtin_type(compiler, name, arguments, node.at)
+    runs = [argument.run for argument in arguments]
+    sure = name == "len" and not arguments[0].type.is_unknown
+    return Code(given, _called(function, runs), sure=sure)
+
+
+def _builtin_type(compiler: Compiler, name: str, arguments: list[Code], at: int) -> GoType:
+    types = [argument.type for argument in arguments]
+    overloads = OVERLOADS.get(name)
+    if overloads is None or (name == "sort" and not compiler.modern):
+        return validated(name, types, at, modern=compiler.modern)
+    return match_overload(name, overloads, types, at).gives
+
+
+def _get_type(compiler: Compiler, node: tree.Builtin, arguments: list[Code]) -> GoType:
+    if len(arguments) != 2:
+        raise Fault(f"invalid number of arguments (expected 2, got {len(arguments)})", node.at)
+    base, key = arguments[0].type, arguments[1].type
+    target = node.arguments[1]
+    if isinstance(node.arguments[0], tree.Identifier) and node.arguments[0].name == "$env":
+        name = target.value if isinstance(target, tree.String) else ""
+        return compiler.result if name == "result" else ARGO.get(name, UNKNOWN)
+    if not (base.is_unknown or base.is_array or base.is_map):
+        raise Fault(f"type {base} does not support indexing", node.at)
+    return rules.index(base, key, None, target.at, method=False)
+
+
+def _predicate_call(compiler: Compiler, node: tree.Builtin, run_as: str) -> Code:
+    name = node.name
+    collection = compiler.compile(node.arguments[0])
+    given = collection.type
+    if not given.is_array and not given.is_unknown:
+        raise Fault(f"builtin {name} takes only array (got {given})", node.arguments[0].at)
+    names = {"map": frozenset({"index"}), "reduce": frozenset({"index", "acc"})}.get(name, frozenset())
+    predicate: Code | None = None
+    if len(node.arguments) > 1:
+        compiler.scopes.append(Scope(collection, names))
+        predicate = compiler.compile(node.arguments[1])
+        compiler.scopes.pop()
+        if predicate.type.is_nil and name != "reduce":
+            raise Fault("predicate should has one input and one output param", node.arguments[1].at)
+        tested = name not in ("map", "sum", "groupBy", "sortBy", "reduce")
+        if tested and not predicate.type.is_bool and not predicate.type.is_unknown:
+            raise Fault(f"predicate should return boolean (got {predicate.type})", node.arguments[1].at)
+    extra = compiler.compile(node.arguments[2]) if len(node.arguments) > 2 else None
+    run = loop(
+        run_as,
+        collection.run,
+        predicate.run if predicate is not None else None,
+        extra.run if extra is not None else None,
+    )
+    sure = name in ("all", "none", "any", "one", "count")
+    if run_as in ("filterFirst", "filterLast"):
+        return Code(UNKNOWN if given.is_unknown else given.elements, run)
+    return Code(_loop_type(name, given, predicate), run, sure=sure)
+
+
+def _loop_type(name: str, collection: GoType, predicate: Code | None) -> GoType:
+    out = predicate.type if predicate is not None else collection.elements
+    match name:
+        case "all" | "none" | "any" | "one":
+            return BOOL
+        case "count" | "findIndex" | "findLastIndex":
+            return INT
+        case "sum" | "reduce":
+            return UNKNOWN if predicate is None and collection.is_unknown else out
+        case "find" | "findLast":
+            return UNKNOWN if collection.is_unknown else collection.elements
+        case "filter":
+            return LIST if collection.is_unknown else array_of(collection.elements)
+        case "map":
+            return array_of(out)
+        case "groupBy":
+            return GROUPS
+    return collection
+
+
+def _no_function(at: int) -> Run:
+    def run(frame: Frame) -> Any:
+        raise Fault("invalid operation: cannot call nil", at)
+
+    return run
+
+
+def _called(function: Callable[..., Any], runs: list[Run]) -> Run:
+    if len(runs) == 1:
+        only = runs[0]
+        return lambda frame: function(frame, only(frame))
+    return lambda frame: function(frame, *[run(frame) for run in runs])
+
+
+def _with_floats(node: Node) -> Node:
+    """The integer literals of an argument as floats, as the library rewrites them for a float parameter."""
+    match node:
+        case tree.Integer(at, value):
+            return tree.Float(at, float(value))
+        case tree.Unary(at, name, operand):
+            return tree.Unary(at, name, _with_floats(operand))
+        case tree.Binary(at, ("+" | "-" | "*") as name, left, right):
+            return tree.Binary(at, name, _with_floats(left), _with_floats(right))
+    return node

@@ -1,0 +1,219 @@
+"""The three functions of the engine: `start`, `decide`, `deadline`.
+
+Fold, then tick. Every observation except `Tick` only updates the picture. A `Tick` runs one pass: the
+analysis runs that are due, then the status half of a pass whose writes are answered by now, then the
+action half of the next pass over facts that do not move meanwhile. A pass that writes nothing gets its
+status half at once. While anything changed, the deadline is now, and the caller ticks again.
+
+A tick that asks for measurements leaves the rollout to the next tick: the answers that are known at once
+are folded in between, as the controller's own measurements are over when its analysis reconcile ends.
+"""
+
+from __future__ import annotations
+
+from rolloutsim.engine import bluegreen, canary, progress, rolling
+from rolloutsim.engine.analysis import next_due
+from rolloutsim.engine.draft import Draft
+from rolloutsim.engine.events import Observation, Phase, Tick
+from rolloutsim.engine.fold import at_time, fold
+from rolloutsim.engine.pauses import pause_end
+from rolloutsim.engine.runs import advance_runs, ask_again, askings
+from rolloutsim.engine.scaling import scale_blue_green, scale_canary, scaling_event
+from rolloutsim.engine.state import Decision, Facts, ServiceFact, Snapshot, State, Status, Waiting
+from rolloutsim.engine.steps import steps_hash
+from rolloutsim.engine.traffic import VERIFY_RETRY_MS
+from rolloutsim.engine.work import LOST_ANSWER_MS, RESYNC_MS, Work
+from rolloutsim.errors import PolicyError
+from rolloutsim.policy.model import BlueGreen, Canary, Policy
+
+__all__ = ["deadline", "decide", "start"]
+
+PROGRESS_CHECK_MS = 1_000
+"""The controller looks for a missed progress deadline this long after it."""
+
+
+def start(policy: Policy, world: Snapshot) -> State:
+    """The state at the beginning, from the world as found.
+
+    Raises
+    ------
+    ValueError : the snapshot's stable revision is not among its revisions.
+    """
+    ids = {revision.id for revision in world.revisions}
+    if world.stable and world.stable not in ids:
+        raise ValueError(f"the stable revision {world.stable!r} is not among the revisions of the snapshot")
+    hashed = steps_hash(policy.strategy)
+    services = tuple(ServiceFact(role, revision, revision in ids) for role, revision in world.services)
+    facts = Facts(
+        revisions=world.revisions,
+        services=services,
+        weight=world.weight,
+        verified=None,
+        weight_at=world.at,
+        routes=False,
+        asked=world.stable,
+        fields=(),
+        replicas=policy.replicas,
+        paused=policy.paused,
+        steps_hash=hashed,
+        observed=False,
+    )
+    status = Status()
+    if world.stable:
+        steps = len(policy.strategy.steps) if isinstance(policy.strategy, Canary) else 0
+        status = Status(
+            stable=world.stable,
+            current=world.stable,
+            step_index=steps or None,
+            steps_hash=hashed,
+            active=world.stable,
+        )
+    return State(world.at, facts, status, looked_at=world.at)
+
+
+def decide(policy: Policy, state: State, seen: Observation) -> Decision:
+    """The next state, what to do, and what to tell people, upon one observation."""
+    if not isinstance(seen, Tick):
+        return Decision(fold(policy, state, seen))
+    due = deadline(policy, state)
+    state = at_time(state, seen.at)
+    if due is None or state.now < due:
+        return Decision(state)
+    return _tick(Work(policy, state, state.now))
+
+
+# --- one tick -------------------------------------------------------------------------------------
+
+
+def _tick(work: Work) -> Decision:
+    if work.retry_at is not None and work.now >= work.retry_at:
+        work.waiting, work.unanswered, work.retry_at = None, (), None
+        work.dirty = True
+    ask_again(work)
+    asked = advance_runs(work)
+    if asked or (work.retry_at is not None and (work.unanswered or work.waiting is None)):
+        work.dirty = work.dirty or work.changed
+        return work.freeze()
+    if work.waiting is not None:
+        waiting = work.waiting
+        work.waiting, work.retry_at = None, None
+        work.resume(waiting)
+        _finish(work, waiting)
+        work.open(work.facts.revisions)
+    _pass(work)
+    work.looked_at = work.now
+    work.dirty = work.changed
+    return work.freeze()
+
+
+def _pass(work: Work) -> None:
+    """The action half of a pass, and its status half if there is nothing to wait for."""
+    if not work.facts.asked or (work.facts.observed and progress.check_paused_conditions(work)):
+        return
+    work.bump_number()
+    try:
+        waiting = _act(work)
+    except PolicyError:
+        work.back_off()
+        return
+    if work.unanswered:
+        work.waiting = waiting
+        work.retry_at = work.now + LOST_ANSWER_MS
+    elif waiting is not None:
+        _finish(work, waiting)
+
+
+def _act(work: Work) -> Waiting | None:
+    strategy = work.policy.strategy
+    if isinstance(strategy, Canary):
+        if scaling_event(work):
+            scale_canary(work)
+            return work.wait(scaling_only=True)
+        return canary.act(work)
+    if isinstance(strategy, BlueGreen):
+        if scaling_event(work):
+            scale_blue_green(work)
+            return work.wait(scaling_only=True)
+        return bluegreen.act(work)
+    return rolling.act(work)
+
+
+def _finish(work: Work, waiting: Waiting) -> None:
+    """The status half of a pass whose writes are all answered."""
+    work.backoff_ms = 0
+    if waiting.created:
+        progress.mark_created(work)
+    elif waiting.scaling_only:
+        _write_scaled(work)
+    elif isinstance(work.policy.strategy, Canary):
+        canary.write_status(work, waiting)
+    elif isinstance(work.policy.strategy, BlueGreen):
+        bluegreen.write_status(work, waiting)
+    else:
+        rolling.write_status(work, waiting)
+
+
+def _write_scaled(work: Work) -> None:
+    """After a change of the replicas only the available pods are counted anew."""
+    draft = Draft.of(work.status)
+    active = work.revision(work.status.active) if isinstance(work.policy.strategy, BlueGreen) else None
+    revisions = work.revisions if active is None else (active,)
+    draft.available = sum(revision.available for revision in revisions)
+    progress.persist(work, draft)
+
+
+# --- the deadline ---------------------------------------------------------------------------------
+
+
+def deadline(policy: Policy, state: State) -> int | None:
+    """When the engine wants its next tick, in ms; None: done, or waiting for a person.
+
+    It may be now (``state.now``). The resync of the controller is the deadline of last resort.
+    """
+    if not state.facts.asked:
+        return None
+    due = _run_due(state)
+    if state.unanswered or (state.waiting is None and state.retry_at is not None):
+        assert state.retry_at is not None
+        return state.retry_at if due is None else min(due, state.retry_at)
+    if state.waiting is not None or state.dirty:
+        return state.now
+    times = [] if due is None else [due]
+    times.extend(time for time in _timers(policy, state) if time > state.looked_at)
+    if times:
+        return max(state.now, min(times))
+    return None if _at_rest(state) else max(state.now, state.looked_at + RESYNC_MS)
+
+
+def _run_due(state: State) -> int | None:
+    due: int | None = None
+    for run in state.runs:
+        time = next_due(run)
+        if time is not None and (due is None or time < due):
+            due = time
+    return None if due is None else max(due, state.now)
+
+
+def _timers(policy: Policy, state: State) -> list[int]:
+    facts, status = state.facts, state.status
+    times = [r.scale_down_at for r in facts.revisions if r.scale_down_at is not None and r.desired > 0]
+    times.extend(time for run in state.runs for time in askings(run, state.looked_at))
+    end = pause_end(policy, status)
+    if end is not None and not facts.paused:
+        times.append(end)
+    if facts.verified is False:
+        times.append(facts.weight_at + VERIFY_RETRY_MS)
+    timed_out = status.progressing is not None and status.progressing.reason == progress.TIMED_OUT
+    if not timed_out and not status.healthy and not status.pauses and not facts.paused and not status.abort:
+        late = progress.progress_deadline(policy, facts, status)
+        if late is not None:
+            times.append(late + PROGRESS_CHECK_MS)
+    return times
+
+
+def _at_rest(state: State) -> bool:
+    """Done, or a person's turn, with every pod where it should be."""
+    if any(not r.desired == r.created == r.available for r in state.facts.revisions):
+        return False
+    status = state.status
+    return status.phase in (Phase.HEALTHY, Phase.PAUSED) or status.abort

@@ -1,0 +1,388 @@
+"""What the engine hears, what it asks for, and what it tells people.
+
+Three closed unions of frozen dataclasses: `Observation` in, `Action` and `Event` out. ``at`` is the
+time of an observation in integer milliseconds; the engine has no other clock. An action states the
+desired state, never a delta, so that doing it twice does no harm; its ``id`` is a function of the
+history. An event is for people and traces and is never read back.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from rolloutsim.conditions import MeasurementPhase, Result
+from rolloutsim.policy.model import Policy, Provider
+
+__all__ = [
+    "Aborted",
+    "Action",
+    "CreateRevision",
+    "Event",
+    "Failed",
+    "Failure",
+    "Measure",
+    "MeasureError",
+    "Measured",
+    "MeasurementTaken",
+    "Observation",
+    "Outcome",
+    "Paused",
+    "Phase",
+    "PhaseChanged",
+    "PolicyChanged",
+    "Promoted",
+    "ReleaseAsked",
+    "RemoveRevision",
+    "RemoveRoutes",
+    "ReplicasWanted",
+    "Resumed",
+    "RevisionSeen",
+    "Role",
+    "RunChanged",
+    "Scale",
+    "ServiceSeen",
+    "SetRoute",
+    "SetService",
+    "SetWeight",
+    "StatusPatched",
+    "StepCompleted",
+    "StepsSkipped",
+    "TerminateMeasurement",
+    "Tick",
+    "WeightSeen",
+]
+
+
+class Role(StrEnum):
+    """The four Services that a strategy may own."""
+
+    STABLE = "stable"
+    CANARY = "canary"
+    ACTIVE = "active"
+    PREVIEW = "preview"
+
+
+class Phase(StrEnum):
+    """Phase of a rollout, as ``status.phase`` of Argo Rollouts."""
+
+    PROGRESSING = "Progressing"
+    PAUSED = "Paused"
+    DEGRADED = "Degraded"
+    HEALTHY = "Healthy"
+
+
+class Failure(StrEnum):
+    """How a write went wrong: refused is certain, unknown may have happened (a time-out)."""
+
+    REFUSED = "refused"
+    UNKNOWN = "unknown"
+
+
+# --- observations ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseAsked:
+    """Somebody wants this revision (a new pod template) to run.
+
+    ``fields`` are the values of the Rollout's fields that late-bound arguments name, as pairs
+    (path, value).
+    """
+
+    at: int
+    revision: str
+    fields: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyChanged:
+    at: int
+    policy: Policy
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicasWanted:
+    """The number of replicas changed (an autoscaler or a person)."""
+
+    at: int
+    replicas: int
+
+
+@dataclass(frozen=True, slots=True)
+class RevisionSeen:
+    """Pods of one revision: asked for, created, ready, and available for long enough.
+
+    It also answers `CreateRevision`, `Scale` and `RemoveRevision`.
+    """
+
+    at: int
+    revision: str
+    desired: int
+    created: int
+    ready: int
+    available: int
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceSeen:
+    """The revision that a Service selects (empty: none). It also answers `SetService`."""
+
+    at: int
+    role: Role
+    revision: str
+
+
+@dataclass(frozen=True, slots=True)
+class WeightSeen:
+    """The weight of the canary at the router. It also answers `SetWeight`.
+
+    ``verified`` is True or False where the router can confirm what traffic does, None where it
+    cannot say.
+    """
+
+    at: int
+    weight: int
+    verified: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MeasureError:
+    """A measurement that gave no result: time-out, HTTP error, missing secret, unknown query."""
+
+    message: str
+
+
+Outcome = Result | MeasurementPhase | MeasureError
+"""A typed result (an empty vector is a value), a phase (jobs, plugins), or an error."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """The answer to `Measure`; ``attempt`` counts from 1 per run and metric."""
+
+    at: int
+    run: str
+    metric: str
+    attempt: int
+    started: int
+    finished: int
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A write that was refused, or whose fate is unknown. ``action`` is the action's id."""
+
+    at: int
+    action: str
+    how: Failure
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StatusPatched:
+    """What a person's command writes into the status, as the field's own command line does.
+
+    None leaves a field alone. ``clear_pauses`` deletes the pause conditions.
+    """
+
+    at: int
+    clear_pauses: bool = False
+    controller_pause: bool | None = None
+    step_index: int | None = None
+    abort: bool | None = None
+    promote_full: bool | None = None
+    spec_paused: bool | None = None
+    actor: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Time has come: run exactly one reconcile pass."""
+
+    at: int
+
+
+Observation = (
+    ReleaseAsked
+    | PolicyChanged
+    | ReplicasWanted
+    | RevisionSeen
+    | ServiceSeen
+    | WeightSeen
+    | Measured
+    | Failed
+    | StatusPatched
+    | Tick
+)
+
+
+# --- actions --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class CreateRevision:
+    """Make this revision exist, with no pods (Argo) or as the Deployment's new template."""
+
+    id: str
+    revision: str
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    id: str
+    revision: str
+    replicas: int
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveRevision:
+    id: str
+    revision: str
+
+
+@dataclass(frozen=True, slots=True)
+class SetService:
+    id: str
+    role: Role
+    revision: str
+
+
+@dataclass(frozen=True, slots=True)
+class SetWeight:
+    id: str
+    weight: int
+
+
+@dataclass(frozen=True, slots=True)
+class SetRoute:
+    """A header or mirror route, sent to the canary. ``route_json`` is the step as it stands."""
+
+    id: str
+    name: str
+    route_json: str
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveRoutes:
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """Take one measurement; all arguments are filled in, secrets stay references."""
+
+    id: str
+    run: str
+    metric: str
+    attempt: int
+    provider: Provider
+
+
+@dataclass(frozen=True, slots=True)
+class TerminateMeasurement:
+    id: str
+    run: str
+    metric: str
+    attempt: int
+
+
+Action = (
+    CreateRevision
+    | Scale
+    | RemoveRevision
+    | SetService
+    | SetWeight
+    | SetRoute
+    | RemoveRoutes
+    | Measure
+    | TerminateMeasurement
+)
+
+
+# --- events ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseChanged:
+    """Phase, message or the list of pause reasons changed. ``step_index`` None: no steps."""
+
+    phase: Phase
+    message: str
+    step_index: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class StepCompleted:
+    """Step ``index`` of ``total`` (from 1) is done; ``step`` is its text, as ``setWeight: 20``."""
+
+    index: int
+    total: int
+    step: str
+
+
+@dataclass(frozen=True, slots=True)
+class Paused:
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class StepsSkipped:
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunChanged:
+    """An analysis run changed phase."""
+
+    run: str
+    phase: str
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MeasurementTaken:
+    """One judged measurement: the value as people read it, and the verdict."""
+
+    run: str
+    metric: str
+    attempt: int
+    phase: MeasurementPhase
+    value: str = ""
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Aborted:
+    revision: str
+    number: int
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Promoted:
+    """The revision is now stable."""
+
+    revision: str
+    number: int
+    reason: str
+
+
+Event = (
+    PhaseChanged
+    | StepCompleted
+    | Paused
+    | Resumed
+    | StepsSkipped
+    | RunChanged
+    | MeasurementTaken
+    | Aborted
+    | Promoted
+)

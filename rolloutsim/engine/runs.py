@@ -1,0 +1,298 @@
+"""Which analysis runs a rollout has, and what their phases do to it (``rollout/analysis.go``)."""
+
+from __future__ import annotations
+
+from rolloutsim.conditions import judge
+from rolloutsim.engine.analysis import RunState, advance, create_run, next_due, record, terminate
+from rolloutsim.engine.binding import late_values
+from rolloutsim.engine.events import Measure, Measured
+from rolloutsim.engine.measurements import MetricState, RunPhase, answer_timeout_ms, in_flight
+from rolloutsim.engine.state import (
+    BLUE_GREEN_PAUSE,
+    CANARY_PAUSE,
+    INCONCLUSIVE_PAUSE,
+    RunSeen,
+    State,
+)
+from rolloutsim.engine.steps import current_step
+from rolloutsim.engine.work import RESYNC_MS, Work
+from rolloutsim.policy.model import Analysis, AnalysisStep
+
+__all__ = [
+    "BACKGROUND",
+    "POST",
+    "PRE",
+    "STEP",
+    "advance_runs",
+    "ask_again",
+    "askings",
+    "fold_measured",
+    "keep",
+    "reconcile_blue_green",
+    "reconcile_canary",
+]
+
+STEP, BACKGROUND, PRE, POST = range(4)
+"""Places in ``Work.current_runs`` and ``Waiting.runs``."""
+
+_REASONS = (
+    "Step-based analysis phase error/failed",
+    "Background analysis phase error/failed",
+    "Blue/green pre-promotion analysis phase error/failed",
+    "Blue/green post-promotion analysis phase error/failed",
+)
+
+
+# --- the runs' own controller ---------------------------------------------------------------------
+
+
+def advance_runs(work: Work) -> bool:
+    """One pass over every run that is due; True if it asked for measurements."""
+    asked = False
+    for name, run in work.runs.items():
+        due = next_due(run)
+        if due is None or due > work.now:
+            continue
+        moved = advance(run, work.now, work.measure_id)
+        work.runs[name] = moved.run
+        work.actions.extend(moved.requests)
+        work.events.extend(moved.events)
+        asked = asked or any(isinstance(request, Measure) for request in moved.requests)
+        work.changed = True
+    return asked
+
+
+def _endless(run: RunState) -> list[MetricState]:
+    """Metrics whose measurement in flight has no time-out of its own: jobs, plugins."""
+    return [
+        state
+        for state in run.metrics
+        if in_flight(state) is not None and answer_timeout_ms(state.metric.provider) is None
+    ]
+
+
+def askings(run: RunState, after: int) -> list[int]:
+    """When measurements without a time-out are asked for again, next after ``after`` ms."""
+    flights = [in_flight(state) for state in _endless(run)]
+    return [f.started + (max(0, after - f.started) // RESYNC_MS + 1) * RESYNC_MS for f in flights if f]
+
+
+def ask_again(work: Work) -> None:
+    """Ask for such measurements again at every resync, in case their answer was lost."""
+    for run in work.runs.values():
+        for state in _endless(run):
+            flight, metric = in_flight(state), state.metric
+            if flight is None:
+                continue
+            times = (work.now - flight.started) // RESYNC_MS
+            if times > max(0, work.looked_at - flight.started) // RESYNC_MS:
+                again = Measure(work.measure_id(), run.name, metric.name, flight.attempt, metric.provider)
+                work.actions.append(again)
+
+
+def fold_measured(state: State, seen: Measured) -> State | None:
+    """The state with an answer folded in; None if nobody waits for that answer."""
+    for index, run in enumerate(state.runs):
+        if run.name == seen.run:
+            recorded = record(run, seen, judge)
+            if recorded is run:
+                return None
+            runs = (*state.runs[:index], recorded, *state.runs[index + 1 :])
+            return State(
+                state.now,
+                state.facts,
+                state.status,
+                runs,
+                state.run_names,
+                state.waiting,
+                state.unanswered,
+                state.retry_at,
+                state.backoff_ms,
+                state.writes,
+                state.dirty,
+                state.looked_at,
+            )
+    return None
+
+
+# --- the rollout's side ---------------------------------------------------------------------------
+
+
+def _current(work: Work, place: int) -> RunSeen | None:
+    """The run that the status names, as it stands now."""
+    status = work.status
+    seen = (status.step_run, status.background_run, status.pre_run, status.post_run)[place]
+    run = None if seen is None else work.runs.get(seen.name)
+    return seen if run is None else RunSeen(run.name, run.phase, run.message)
+
+
+def keep(work: Work) -> None:
+    """Carry the current runs over as they are."""
+    if not work.runs:
+        status = work.status
+        work.current_runs = [status.step_run, status.background_run, status.pre_run, status.post_run]
+        return
+    work.current_runs = [_current(work, place) for place in range(4)]
+
+
+def _cancel(work: Work, seen: RunSeen | None) -> None:
+    run = None if seen is None else work.runs.get(seen.name)
+    if run is None:
+        return
+    ended = terminate(run)
+    if ended is not run:
+        work.runs[run.name] = ended
+        work.changed = True
+
+
+def _cancel_others(work: Work) -> None:
+    """End every run that is not current any more, and forget those that are completed."""
+    if not work.runs:
+        return
+    current = {seen.name for seen in work.current_runs if seen is not None}
+    for name, run in list(work.runs.items()):
+        if name in current:
+            continue
+        if run.phase.completed:
+            del work.runs[name]
+            work.changed = True
+        else:
+            _cancel(work, RunSeen(name, run.phase))
+
+
+def _skipped(work: Work) -> bool:
+    status = work.status
+    return work.aborted or status.promote_full or status.stable == "" or work.rollback_in_window()
+
+
+def _cancel_all(work: Work) -> None:
+    keep(work)
+    for seen in work.current_runs:
+        _cancel(work, seen)
+    _cancel_others(work)
+
+
+def reconcile_canary(work: Work) -> None:
+    """Step analysis first, then background analysis.
+
+    Raises
+    ------
+    PolicyError : a field argument of a new run names a field that the rollout does not have.
+    """
+    if _skipped(work) or work.fully_promoted:
+        _cancel_all(work)
+        return
+    work.current_runs = [_step_run(work), _background_run(work), None, None]
+    _cancel_others(work)
+
+
+def reconcile_blue_green(work: Work, *, skip: bool, pre_ready: bool, post_ready: bool) -> None:
+    """Pre-promotion, then post-promotion analysis; ``skip`` for a fast-tracked rollback.
+
+    ``pre_ready`` and ``post_ready`` tell whether the new revision is where such a run may start.
+
+    Raises
+    ------
+    PolicyError : as `reconcile_canary`.
+    """
+    if _skipped(work) or skip or work.fully_promoted:
+        _cancel_all(work)
+        return
+    strategy = work.blue_green
+    pre = _promotion_run(work, PRE, strategy.pre_promotion, "pre", pre_ready)
+    post = _promotion_run(work, POST, strategy.post_promotion, "post", post_ready)
+    work.current_runs = [None, None, pre, post]
+    _cancel_others(work)
+
+
+def _step_run(work: Work) -> RunSeen | None:
+    current = _current(work, STEP)
+    if work.status.pauses or work.status.abort:
+        return current
+    step, index = current_step(work.canary, work.status.step_index)
+    infix = str(index)
+    if not isinstance(step, AnalysisStep) or not _of_step(work, current, infix):
+        _cancel(work, current)
+        return None
+    if _needs_new(work, current):
+        return _create(work, step.analysis, infix)
+    return _acted_on(work, STEP, current)
+
+
+def _of_step(work: Work, current: RunSeen | None, infix: str) -> bool:
+    """False for the run of another step, left behind by a promotion from one analysis to the next."""
+    if current is None:
+        return True
+    base = _name(work, infix)
+    return current.name == base or current.name.startswith(base + ".")
+
+
+def _background_run(work: Work) -> RunSeen | None:
+    current = _current(work, BACKGROUND)
+    strategy = work.canary
+    if strategy.background is None:
+        _cancel(work, current)
+        return None
+    _, index = current_step(strategy, work.status.step_index)
+    if work.new is None or (index is not None and index < (strategy.starting_step or 0)):
+        return None
+    if work.pause(INCONCLUSIVE_PAUSE) is not None:
+        return current
+    if _needs_new(work, current):
+        return _create(work, strategy.background, "")
+    return _acted_on(work, BACKGROUND, current)
+
+
+def _promotion_run(
+    work: Work, place: int, analysis: Analysis | None, infix: str, ready: bool
+) -> RunSeen | None:
+    current = _current(work, place)
+    if analysis is None:
+        _cancel(work, current)
+        return None
+    if work.pause(INCONCLUSIVE_PAUSE) is None and _needs_new(work, current):
+        # What an earlier attempt came to counts no more, even where the next run cannot start yet.
+        return _create(work, analysis, infix) if ready else current
+    return _acted_on(work, place, current)
+
+
+def _needs_new(work: Work, current: RunSeen | None) -> bool:
+    """A first run, one more after a person resumed an inconclusive one, or after a retry."""
+    if current is None:
+        return True
+    resumed = work.status.controller_pause and not (work.pause(CANARY_PAUSE) or work.pause(BLUE_GREEN_PAUSE))
+    if resumed:
+        return current.phase is RunPhase.INCONCLUSIVE
+    return work.status.aborted_at is not None
+
+
+def _acted_on(work: Work, place: int, current: RunSeen | None) -> RunSeen | None:
+    """An inconclusive run pauses the rollout, a failed one aborts it."""
+    if current is None:
+        return None
+    if current.phase is RunPhase.INCONCLUSIVE:
+        work.add_pauses.append(INCONCLUSIVE_PAUSE)
+    elif current.phase in (RunPhase.ERROR, RunPhase.FAILED):
+        reason = _REASONS[place]
+        work.abort_message = f"{reason}: {current.message}" if current.message else reason
+    return current
+
+
+def _name(work: Work, infix: str) -> str:
+    base = f"{work.facts.asked}-{work.number}"
+    return f"{base}-{infix}" if infix else base
+
+
+def _create(work: Work, analysis: Analysis, infix: str) -> RunSeen:
+    bindings = late_values(
+        analysis, stable=work.status.stable, latest=work.facts.asked, fields=dict(work.facts.fields)
+    )
+    name = base = _name(work, infix)
+    collisions = 0
+    while name in work.run_names:
+        collisions += 1
+        name = f"{base}.{collisions}"
+    work.runs[name] = create_run(name, analysis, bindings, work.now)
+    work.run_names = (*work.run_names, name)
+    work.changed = True
+    return RunSeen(name, RunPhase.NEW)

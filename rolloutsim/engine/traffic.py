@@ -1,0 +1,211 @@
+"""Services and the router of a canary (``rollout/service.go``, ``rollout/trafficrouting.go``)."""
+
+from __future__ import annotations
+
+from rolloutsim.engine import replicas
+from rolloutsim.engine.events import Role, SetWeight
+from rolloutsim.engine.replicas import Count, Picture, Weights
+from rolloutsim.engine.state import Recorded, Revision
+from rolloutsim.engine.steps import current_step
+from rolloutsim.engine.work import Work
+from rolloutsim.policy.model import SetHeaderRoute, SetMirrorRoute, TrafficRouting
+
+__all__ = [
+    "VERIFY_RETRY_MS",
+    "canary_picture",
+    "end_unverified",
+    "reconcile_router",
+    "reconcile_services",
+]
+
+VERIFY_RETRY_MS = 10_000
+"""A weight that the router has not confirmed is asked for again after this time."""
+
+
+def canary_picture(work: Work, weights: Recorded | None) -> Picture:
+    """The rollout as replica arithmetic sees it, with the recorded ``weights`` that it should assume."""
+    if work.picture is not None and work.picture_weights is weights:
+        return work.picture
+    work.picture, work.picture_weights = _picture(work, weights), weights
+    return work.picture
+
+
+def _picture(work: Work, weights: Recorded | None) -> Picture:
+    stable = work.stable
+    if stable is None or (work.new is not None and work.new.id == stable.id):
+        stable_count = None
+    else:
+        stable_count = Count(stable.desired, stable.available)
+    return Picture(
+        work.facts.replicas,
+        None if work.new is None else Count(work.new.desired, work.new.available),
+        stable_count,
+        tuple(Count(r.desired, r.available) for r in work.others),
+        current_step(work.canary, work.status.step_index)[1],
+        work.status.abort,
+        work.status.promote_full,
+        None if weights is None else Weights(weights.canary, weights.stable),
+    )
+
+
+# --- Services -------------------------------------------------------------------------------------
+
+
+def reconcile_services(work: Work) -> None:
+    """Point the stable Service at the stable revision, and the canary Service at the new one.
+
+    After an abort the canary Service belongs to stable; the controller gets there by way of the new
+    revision within one reconcile, of which only the settled value is modelled.
+    """
+    strategy = work.canary
+    if strategy.ping_pong is not None:
+        # The two Services change places with every promotion: what is the stable one is the world's to know.
+        if not work.fully_promoted:
+            _ensure(work, Role.CANARY, work.new, check=False)
+        _ensure(work, Role.STABLE, work.stable, check=True)
+        return
+    if strategy.stable_service:
+        _ensure(work, Role.STABLE, work.stable, check=True)
+    if not strategy.canary_service:
+        return
+    if work.aborted and strategy.routing is None:
+        _ensure(work, Role.CANARY, work.stable, check=True)
+    elif work.aborted and not _weight_after_abort(work):
+        _ensure(work, Role.CANARY, work.stable, check=False)
+    elif not _back_to_stable(work):
+        _ensure(work, Role.CANARY, work.new, check=True)
+
+
+def _ensure(work: Work, role: Role, revision: Revision | None, *, check: bool) -> None:
+    if revision is None or work.selects(role) == revision.id:
+        return
+    service = work.services.get(role)
+    if check:
+        adopted = service is not None and service.managed
+        full = revision.desired != 0 and revision.available >= revision.desired
+        if revision.available == 0 or not (adopted or full):
+            return
+    work.set_service(role, revision.id)
+
+
+def _back_to_stable(work: Work) -> bool:
+    """The template is stable's again, mid-update, and stable cannot serve everybody yet."""
+    weights, new = work.status.weights, work.new
+    return (
+        work.fully_promoted
+        and work.canary.dynamic_stable_scale
+        and work.canary.routing is not None
+        and weights is not None
+        and new is not None
+        and weights.canary_revision != new.id
+        and new.available < work.facts.replicas
+    )
+
+
+def _weight_after_abort(work: Work) -> int:
+    if not work.canary.dynamic_stable_scale:
+        return 0
+    return replicas.abort_router_weight(work.canary, canary_picture(work, work.status.weights))
+
+
+# --- the router -----------------------------------------------------------------------------------
+
+
+def reconcile_router(work: Work) -> bool:
+    """Choose the weight and ask the router for it; False if the pass has to end here.
+
+    That is so at the end of the steps, until the router confirms all traffic: nothing may be scaled
+    down before.
+    """
+    routing = work.canary.routing
+    if routing is None:
+        work.weights = None
+        return True
+    canary = "" if work.new is None else work.new.id
+    if _back_to_stable(work):
+        assert work.status.weights is not None
+        weight, canary = work.status.weights.canary, work.status.weights.canary_revision
+    else:
+        weight = _weight(work, routing)
+    if not _stable_can_serve(work, weight):
+        return True
+    if _progressing(work):
+        _set_route_of_step(work)
+    _ask(work, routing, weight)
+    stable = "" if work.stable is None else work.stable.id
+    old = work.status.weights
+    if old is None or (old.canary, old.canary_revision, old.stable_revision) != (weight, canary, stable):
+        work.weights = Recorded(weight, routing.max_weight - weight, canary, stable)
+    return not end_unverified(work, work.weights)
+
+
+def _progressing(work: Work) -> bool:
+    """Whether the steps decide; otherwise header and mirror routes are removed."""
+    has_pods = work.new is not None and work.new.available > 0
+    return has_pods and not (work.fully_promoted or work.aborted or work.status.promote_full)
+
+
+def _weight(work: Work, routing: TrafficRouting) -> int:
+    new, status = work.new, work.status
+    if not _progressing(work):
+        work.remove_routes()
+    if work.fully_promoted:
+        return 0
+    if work.aborted:
+        return _weight_after_abort(work)
+    if new is None or new.available == 0:
+        if status.weights is not None and status.weights.canary > 0 and work.facts.weight != 0:
+            # Even if stable cannot serve everybody: nobody should be sent where no pod is.
+            work.set_weight(0)
+        return 0
+    if status.promote_full:
+        if work.canary.dynamic_stable_scale:
+            return min(routing.max_weight, routing.max_weight * new.available // max(1, work.facts.replicas))
+        return 0 if status.weights is None else status.weights.canary
+    return _weight_of_steps(work, routing)
+
+
+def _weight_of_steps(work: Work, routing: TrafficRouting) -> int:
+    steps = work.canary.steps
+    _, index = current_step(work.canary, work.status.step_index)
+    if index is None:
+        return 0
+    created = 0 if work.stable is None else work.stable.created
+    if not replicas.at_desired_counts(work.canary, canary_picture(work, None), created):
+        return replicas.weight_before(steps, index)
+    return replicas.weight_at(steps, index, routing.max_weight)
+
+
+def _stable_can_serve(work: Work, weight: int) -> bool:
+    """Whether stable, which may be the new revision itself, has the pods for the rest of the traffic."""
+    if work.stable is None:
+        return False
+    picture = Picture(work.facts.replicas, None, Count(work.stable.desired, work.stable.available))
+    return replicas.stable_can_serve(work.canary, picture, weight)
+
+
+def _set_route_of_step(work: Work) -> None:
+    step, _ = current_step(work.canary, work.status.step_index)
+    if work.number <= 1:
+        return
+    if isinstance(step, SetHeaderRoute | SetMirrorRoute):
+        work.set_route(step)
+
+
+def _ask(work: Work, routing: TrafficRouting, weight: int) -> None:
+    facts = work.facts
+    if any(isinstance(action, SetWeight) for action in work.actions):
+        return
+    unconfirmed = routing.verifies and facts.verified is False
+    if facts.weight != weight or (unconfirmed and work.now >= facts.weight_at + VERIFY_RETRY_MS):
+        work.set_weight(weight)
+
+
+def end_unverified(work: Work, weights: Recorded | None) -> bool:
+    """Whether all steps are done and the router has all traffic to shift but has not confirmed it."""
+    routing = work.canary.routing
+    if routing is None or not routing.verifies or weights is None or weights.canary != routing.max_weight:
+        return False
+    _, index = current_step(work.canary, work.status.step_index)
+    at_end = index == len(work.canary.steps) and not (work.fully_promoted or work.aborted)
+    return at_end and not (work.facts.weight == weights.canary and work.facts.verified is not False)

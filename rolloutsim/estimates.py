@@ -1,0 +1,202 @@
+"""From rows of runs to numbers with intervals.
+
+Rates carry Wilson's score interval, or the exact bound of Clopper and Pearson where every run agrees.
+Skewed totals (requests, seconds, pod-hours) carry Hall's interval: the t interval of a cubic transform
+of the studentised mean that removes its skewness (P. Hall, "On the removal of skewness by
+transformation", J. R. Statist. Soc. B 54, 1992, 221-228). Differences are paired run by run: Tango's
+score interval for rates (T. Tango, Statistics in Medicine 17, 1998, 891-908), Hall's interval of the
+run-by-run differences for totals.
+
+Nothing here is random: the same data give the same interval. No interval of a mean can see what no run
+has shown: where one run in a thousand costs a thousand times more, a few hundred runs are too few.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+__all__ = [
+    "Estimate",
+    "clopper_pearson",
+    "mean_interval",
+    "paired_mean_difference",
+    "paired_rate_difference",
+    "rate",
+    "runs_needed",
+    "wilson",
+]
+
+CONFIDENCE = 0.95
+
+_BISECTIONS = 60
+_ALIKE = 1e-12
+"""Values whose spread is below this share of their size count as all alike."""
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A number, its interval, and the number of runs behind it.
+
+    ``value`` is None when no run tells anything, ``low`` and ``high`` are None when the runs are too
+    few for an interval. ``method`` names how the interval was made.
+    """
+
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int
+    method: str
+
+
+def wilson(k: int, n: int, conf: float = CONFIDENCE) -> tuple[float, float]:
+    """Wilson's score interval of a rate of ``k`` in ``n`` (E. B. Wilson, JASA 22, 1927, 209-212)."""
+    _check_count(k, n)
+    z2 = _z(conf) ** 2
+    centre = (k + z2 / 2) / (n + z2)
+    half = math.sqrt(z2 * (k * (n - k) / n + z2 / 4)) / (n + z2)
+    return (0.0 if k == 0 else centre - half), (1.0 if k == n else centre + half)
+
+
+def clopper_pearson(k: int, n: int, conf: float = CONFIDENCE) -> tuple[float, float]:
+    """The exact interval of a rate (C. J. Clopper, E. S. Pearson, Biometrika 26, 1934, 404-413)."""
+    _check_count(k, n)
+    from scipy.special import betaincinv
+
+    tail = (1.0 - conf) / 2.0
+    low = 0.0 if k == 0 else float(betaincinv(k, n - k + 1, tail))
+    high = 1.0 if k == n else float(betaincinv(k + 1, n - k, 1.0 - tail))
+    return low, high
+
+
+def rate(k: int, n: int, conf: float = CONFIDENCE) -> Estimate:
+    """The share ``k / n``: Wilson's interval, or Clopper and Pearson's where all runs agree."""
+    if n == 0:
+        return Estimate(None, None, None, 0, "none")
+    if k in (0, n):
+        return Estimate(k / n, *clopper_pearson(k, n, conf), n, "clopper-pearson")
+    return Estimate(k / n, *wilson(k, n, conf), n, "wilson")
+
+
+def runs_needed(p: float, half_width: float, conf: float = CONFIDENCE) -> int:
+    """Runs after which a rate near ``p`` is known to within ``half_width``: ``z^2 p (1-p) / h^2``."""
+    if not 0.0 < p < 1.0 or half_width <= 0.0:
+        raise ValueError("runs_needed wants 0 < p < 1 and half_width > 0")
+    return math.ceil(_z(conf) ** 2 * p * (1.0 - p) / half_width**2)
+
+
+def mean_interval(values: ArrayLike, conf: float = CONFIDENCE) -> Estimate:
+    """The mean of a skewed total over runs; NaN means that a run has no such value and is left out.
+
+    The interval of a total that is never negative does not reach below zero.
+    """
+    x = _known(values)
+    n = len(x)
+    if n == 0:
+        return Estimate(None, None, None, 0, "none")
+    mean = float(x.mean())
+    if n == 1:
+        return Estimate(mean, None, None, 1, "none")
+    centred = x - mean
+    deviation = math.sqrt(float(centred @ centred) / n)
+    if deviation <= _ALIKE * float(np.abs(x).max()):
+        return Estimate(mean, mean, mean, n, "constant")
+    low, high = _hall(mean, deviation, float((centred**3).mean()) / deviation**3, n, conf)
+    if float(x.min()) >= 0.0:
+        low = max(low, 0.0)
+    return Estimate(mean, low, high, n, "hall")
+
+
+def paired_mean_difference(a: ArrayLike, b: ArrayLike, conf: float = CONFIDENCE) -> Estimate:
+    """Mean of ``b - a`` over runs that met the same world; a pair with a NaN is left out."""
+    return mean_interval(_pairs(b) - _pairs(a), conf)
+
+
+def paired_rate_difference(a: ArrayLike, b: ArrayLike, conf: float = CONFIDENCE) -> Estimate:
+    """Rate of ``b`` minus rate of ``a`` over runs that met the same world (booleans, same length)."""
+    first, second = np.asarray(a, dtype=bool), np.asarray(b, dtype=bool)
+    if first.shape != second.shape:
+        raise ValueError("paired runs come in pairs: both sides need the same runs")
+    n = int(first.size)
+    if n == 0:
+        return Estimate(None, None, None, 0, "none")
+    gained = int(np.count_nonzero(second & ~first))
+    lost = int(np.count_nonzero(first & ~second))
+    return Estimate((gained - lost) / n, *_tango(gained, lost, n, conf), n, "tango")
+
+
+def _hall(mean: float, deviation: float, skewness: float, n: int, conf: float) -> tuple[float, float]:
+    from scipy.special import stdtrit
+
+    error = deviation / math.sqrt(n - 1)
+    t = float(stdtrit(n - 1, 0.5 + conf / 2.0))
+    return mean - _untransformed(t, skewness, n) * error, mean - _untransformed(-t, skewness, n) * error
+
+
+def _untransformed(t: float, skewness: float, n: int) -> float:
+    """Inverse of Hall's transform ``u + g u^2 / 3 + g^2 u^3 / 27 + g / (6 n)`` of ``u = t / sqrt n``."""
+    root = math.sqrt(n)
+    if abs(skewness) < 1e-6:
+        return t
+    cubed = 1.0 + skewness * (t / root - skewness / (6.0 * n))
+    return 3.0 * root / skewness * (math.cbrt(cubed) - 1.0)
+
+
+def _tango(gained: int, lost: int, n: int, conf: float) -> tuple[float, float]:
+    """The differences whose score test does not reject: the ends are found by bisection."""
+    z = _z(conf)
+    middle = (gained - lost) / n
+
+    def score(difference: float) -> float:
+        return _tango_score(gained, lost, n, difference)
+
+    return (
+        _where_it_falls_below(score, z, -1.0, middle),
+        _where_it_falls_below(score, -z, middle, 1.0),
+    )
+
+
+def _tango_score(gained: int, lost: int, n: int, difference: float) -> float:
+    linear = (2 * n - gained + lost) * difference - gained - lost
+    constant = -lost * difference * (1.0 - difference)
+    lost_rate = (math.sqrt(max(linear**2 - 8 * n * constant, 0.0)) - linear) / (4 * n)
+    variance = n * (2.0 * lost_rate + difference * (1.0 - difference))
+    distance = gained - lost - n * difference
+    if variance <= 0.0:
+        return math.copysign(math.inf, distance) if distance else 0.0
+    return distance / math.sqrt(variance)
+
+
+def _where_it_falls_below(
+    falling: Callable[[float], float], level: float, left: float, right: float
+) -> float:
+    for _ in range(_BISECTIONS):
+        middle = (left + right) / 2.0
+        if falling(middle) > level:
+            left = middle
+        else:
+            right = middle
+    return (left + right) / 2.0
+
+
+def _known(values: ArrayLike) -> NDArray[np.float64]:
+    x = _pairs(values)
+    return x[~np.isnan(x)]
+
+
+def _pairs(values: ArrayLike) -> NDArray[np.float64]:
+    return np.asarray(values, dtype=np.float64)
+
+
+def _check_count(k: int, n: int) -> None:
+    if not 0 <= k <= n or n == 0:
+        raise ValueError(f"a rate needs 0 <= k <= n and n > 0, not {k} of {n}")
+
+
+def _z(conf: float) -> float:
+    return NormalDist().inv_cdf(0.5 + conf / 2.0)

@@ -1,0 +1,74 @@
+"""One row per run: what became of a rollout, and what it cost.
+
+The vocabulary of every table, plot and verdict. Durations are seconds from the moment the release was
+asked for; counts of requests are expectations given what happened in the run (the intensity integrated
+over the path that the run took), which has the same mean as a count and less noise.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from enum import StrEnum
+
+__all__ = ["CaughtBy", "End", "Outcome", "column_names"]
+
+
+class End(StrEnum):
+    """How a rollout stood at the end of the run."""
+
+    PROMOTED = "promoted"
+    ABORTED = "aborted"
+    HELD = "held"
+    """Waiting for a person, or at an inconclusive analysis."""
+    STUCK = "stuck"
+    """Not finished and not waiting: no progress within the deadline, or the horizon was reached."""
+
+
+class CaughtBy(StrEnum):
+    """What stopped a release before it was promoted."""
+
+    NOTHING = "nothing"
+    ANALYSIS = "analysis"
+    DEADLINE = "deadline"
+    PERSON = "person"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One run.
+
+    ``detected``: the policy itself (analysis or progress deadline, not a person) stopped or held the
+    release before it was promoted, and the release was bad. ``false_abort``: the rollout was aborted
+    and the release was good. ``time_to_detect_s`` runs from the first request that the fault touched to
+    the decision, ``time_to_mitigate_s`` to the moment at which no traffic reached the version; NaN when
+    it did not happen. ``bad_requests``: failures (or wrong answers) beyond what the stable version would
+    have had, until the horizon, promotion included. ``requests_exposed``: requests that reached the new
+    version until the rollout was over. ``budget_spent``: ``bad_requests`` as a share of the service's
+    error budget. ``duration_s``: until promoted, or aborted, else the horizon. ``pod_hours``: above the
+    wanted replicas. ``human_waits``: times the rollout waited for a person.
+    """
+
+    policy: str
+    scenario: str
+    run: int
+    healthy: bool
+    end: End
+    caught_by: CaughtBy
+    detected: bool
+    false_abort: bool
+    time_to_detect_s: float
+    time_to_mitigate_s: float
+    bad_requests: float
+    requests_exposed: float
+    budget_spent: float
+    duration_s: float
+    pod_hours: float
+    peak_pods: int
+    human_waits: int
+    measurements: int
+    message: str
+
+
+def column_names() -> tuple[str, ...]:
+    """Names of the columns, in order."""
+    return tuple(field.name for field in fields(Outcome))

@@ -1,0 +1,42 @@
+"""PromQL as a Prometheus 3.5 server answers it, over series in memory.
+
+::
+
+    store = SeriesStore()
+    store.append({"__name__": "up", "job": "api"}, 1_700_000_000_000, 1.0)
+    compile_query("sum(up)").evaluate(store, 1_700_000_010_000)      # Vector(elements=(({}, 1.0),))
+
+A query is parsed, type-checked and planned once (`compile_query`); a plan keeps what it worked out about
+the series of a store in that store, so that an evaluation costs what its windows cost, however long the
+run. Instant queries only; classic histograms only. What the server would refuse is refused when the query
+is compiled.
+"""
+
+from rolloutsim.promql.errors import ErrorKind, PromQLError
+from rolloutsim.promql.labels import METRIC_NAME, Labels
+from rolloutsim.promql.query import LOOKBACK_MS, Query, SeriesRead, compile_query, evaluate
+from rolloutsim.promql.store import STALE_NAN, SeriesStore, is_stale
+from rolloutsim.promql.tree import Matcher
+from rolloutsim.promql.values import Matrix, Result, Scalar, Series, String, Vector
+
+__all__ = [
+    "LOOKBACK_MS",
+    "METRIC_NAME",
+    "STALE_NAN",
+    "ErrorKind",
+    "Labels",
+    "Matcher",
+    "Matrix",
+    "PromQLError",
+    "Query",
+    "Result",
+    "Scalar",
+    "Series",
+    "SeriesRead",
+    "SeriesStore",
+    "String",
+    "Vector",
+    "compile_query",
+    "evaluate",
+    "is_stale",
+]

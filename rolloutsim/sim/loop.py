@@ -1,0 +1,175 @@
+"""The loop of the simulated world: SimPy events in, ticks at the lowest priority, actions out.
+
+All that happens at an instant (pods, weights, answers, people) has NORMAL priority or higher; the
+engine's tick comes below it, so the engine sees the whole instant. This is the one place that says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+import simpy
+
+from rolloutsim.engine import (
+    Action,
+    CreateRevision,
+    Measure,
+    Measured,
+    Observation,
+    Outcome,
+    RemoveRevision,
+    RevisionSeen,
+    Role,
+    Scale,
+    ServiceSeen,
+    SetService,
+    SetWeight,
+    WeightSeen,
+)
+from rolloutsim.session import Session
+from rolloutsim.sim.cluster import Cluster, DeploymentController
+
+__all__ = ["TICK", "Instrument", "Loop", "Network"]
+
+TICK = 2
+"""SimPy priority of a tick: below URGENT (0) and NORMAL (1)."""
+
+
+class Network(Protocol):
+    """What moves traffic. A write is answered at once; traffic follows when it follows."""
+
+    def set_service(self, role: Role, revision: str) -> None: ...
+
+    def set_weight(self, weight: int) -> bool | None:
+        """Set the weight; return whether it is verified already (None: the router cannot say)."""
+
+
+class Instrument(Protocol):
+    """What takes measurements."""
+
+    def measure(self, request: Measure, at: int) -> tuple[int, Outcome] | None:
+        """Milliseconds until the answer, and the answer; None: it never comes."""
+
+
+class Loop:
+    """Drives a `Session` in virtual time.
+
+    ``before_tick`` is called at an instant after all its events and before its tick; ``after_tick`` when
+    the engine has come to rest.
+    """
+
+    def __init__(
+        self,
+        env: simpy.Environment,
+        session: Session,
+        network: Network,
+        instrument: Instrument,
+        *,
+        before_tick: Callable[[], None] = lambda: None,
+        after_tick: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.env = env
+        self.session = session
+        self.cluster: Cluster
+        self.deployment: DeploymentController | None = None
+        self._network = network
+        self._instrument = instrument
+        self._before_tick = before_tick
+        self._after_tick = after_tick
+        self._unseen: dict[str, None] = {}
+        self._wake_at: int | None = None
+
+    def hear(self, seen: Observation) -> None:
+        """Bring an observation to the engine now."""
+        self.session.hear(seen)
+        self.wake(self.env.now)
+
+    def pods_changed(self, revision: str) -> None:
+        """The pods of a revision changed; the engine hears of it before the next tick."""
+        self._unseen[revision] = None
+        self.wake(self.env.now)
+
+    def wake(self, at: int) -> None:
+        """Tick at this time, or earlier if that is already arranged."""
+        if self._wake_at is not None and self._wake_at <= at:
+            return
+        self._wake_at = at
+        event = simpy.Event(self.env)
+        event._ok, event._value = True, None
+        event.callbacks = [lambda _: self._tick(at)]
+        self.env.schedule(event, priority=TICK, delay=at - self.env.now)
+
+    def after(self, wait_ms: int, do: Callable[[], None]) -> None:
+        """Do something later, before that instant's tick."""
+        timeout = self.env.timeout(wait_ms)
+        assert timeout.callbacks is not None
+        timeout.callbacks.append(lambda _: do())
+
+    def _tick(self, at: int) -> None:
+        if at != self._wake_at:
+            return
+        self._wake_at = None
+        self._look_at_pods()
+        self._before_tick()
+        self.session.settle(at, self._perform)
+        self._after_tick()
+        due = self.session.due()
+        if due is not None:
+            self.wake(max(due, at))
+
+    def _look_at_pods(self) -> None:
+        if self._unseen and self.deployment is not None:
+            self._unseen.update(dict.fromkeys(self.deployment.reconcile()))
+        for revision in list(self._unseen):
+            self.session.hear(self._seen(revision))
+        self._unseen.clear()
+
+    def _seen(self, revision: str) -> RevisionSeen:
+        self._unseen.pop(revision, None)
+        pool = self.cluster.pools.get(revision)
+        if pool is None:
+            return RevisionSeen(self.env.now, revision, 0, 0, 0, 0)
+        return RevisionSeen(self.env.now, revision, pool.desired, len(pool.pods), pool.ready, pool.available)
+
+    def _perform(self, action: Action) -> Iterator[Observation]:
+        match action:
+            case CreateRevision(revision=revision):
+                if self.deployment is None:
+                    self.cluster.create(revision)
+                else:
+                    self.deployment.apply(revision)
+                    self.pods_changed(revision)
+                yield self._seen(revision)
+            case Scale(revision=revision, replicas=replicas):
+                self.cluster.scale(revision, replicas)
+                yield self._seen(revision)
+            case RemoveRevision(revision=revision):
+                self.cluster.remove(revision)
+                yield self._seen(revision)
+            case SetService(role=role, revision=revision):
+                self._network.set_service(role, revision)
+                yield ServiceSeen(self.env.now, role, revision)
+            case SetWeight(weight=weight):
+                yield WeightSeen(self.env.now, weight, self._network.set_weight(weight))
+            case Measure():
+                yield from self._measure(action)
+            case _:
+                pass
+
+    def _measure(self, request: Measure) -> Iterator[Observation]:
+        started = self.env.now
+        answer = self._instrument.measure(request, started)
+        if answer is None:
+            return
+        wait_ms, outcome = answer
+
+        def measured(finished: int) -> Measured:
+            return Measured(
+                finished, request.run, request.metric, request.attempt, started, finished, outcome
+            )
+
+        if wait_ms == 0:
+            yield measured(started)
+        else:
+            self.after(wait_ms, lambda: self.hear(measured(self.env.now)))

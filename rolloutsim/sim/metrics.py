@@ -1,0 +1,203 @@
+"""From requests to answers: counters, scrapes, a store of series, and the policy's own queries over it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rolloutsim.conditions import MeasurementPhase, ScalarResult, VectorResult
+from rolloutsim.engine import Measure, MeasureError, Outcome
+from rolloutsim.policy.model import PrometheusProvider
+from rolloutsim.promql import STALE_NAN, Matrix, PromQLError, Scalar, SeriesStore, Vector, evaluate
+from rolloutsim.sim.dataplane import DataPlane, Scrapes
+from rolloutsim.sim.exposition import Pool, exposition
+from rolloutsim.sim.randomness import stream
+from rolloutsim.sim.scenario import Measurements, Release, Service, Telemetry
+
+__all__ = ["Metrics"]
+
+DAY_S = 86_400
+
+Times = NDArray[np.int64]
+Counts = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+
+class Metrics:
+    """The simulated Prometheus of one run, and whatever else takes a policy's measurements.
+
+    Each version is one scrape target whose counters are the sums over its pods.
+    """
+
+    def __init__(
+        self,
+        service: Service,
+        release: Release,
+        plane: DataPlane,
+        pools: tuple[Pool, ...],
+        *,
+        origin_ms: int,
+        seed: int,
+        run: int,
+        latency: bool,
+    ) -> None:
+        self.store = SeriesStore()
+        self._telemetry: Telemetry = service.telemetry
+        self._plane = plane
+        self._origin = origin_ms
+        self._latency = latency
+        self._missed = stream(seed, run, "missed")
+        self._seed_run = (seed, run)
+        self._outcomes: Mapping[str, Measurements] = {m.metric: m for m in release.measurements}
+        telemetry = service.telemetry
+        self._series = exposition(telemetry.preset, service.name, telemetry.labels, pools, latency)
+        self._ids = [self.store.add_series(dict(labels)) for labels in self._series.labels]
+        self._exists = np.zeros(len(self._ids), dtype=np.bool_)
+        self._alive: tuple[bool, ...] = ()
+        self._scraped = np.zeros(len(self._ids), dtype=np.bool_)
+        self._dying = np.zeros(len(self._ids), dtype=np.bool_)
+        self._counted = np.zeros((len(pools), 2), dtype=np.int64)
+        self._seconds = np.zeros((len(pools), 2))
+        self._asking = True
+        self._hidden: list[tuple[list[int], Times, Floats]] = []
+        self._begin(service)
+
+    def _begin(self, service: Service) -> None:
+        """The stable version has been running for a day when the history begins."""
+        self.alive((True, False))
+        if not self._telemetry.counters_from_zero:
+            requests = math.floor(self._plane.mean_rate_rps * DAY_S)
+            errors = math.floor(requests * service.error_rate)
+            self._plane.seed_totals(0, requests - errors, errors)
+        start = self._plane.now_ms
+        if self._plane.last_scrape_ms(start) == start:
+            self._publish(self._plane.now())
+
+    def alive(self, alive: tuple[bool, bool]) -> None:
+        """Which versions have a pod to scrape, from now on."""
+        if alive == self._alive:
+            return
+        self._alive = alive
+        scraped = np.array(
+            [not owners or any(alive[version] for version in owners) for owners in self._series.owners]
+        )
+        self._dying = (self._dying | self._scraped) & ~scraped & self._exists
+        self._scraped = scraped
+        if self._telemetry.counters_from_zero:
+            self._exists |= scraped
+
+    def alive_differs(self, alive: tuple[bool, bool]) -> bool:
+        return alive != self._alive
+
+    def nobody_will_ask(self) -> None:
+        """No query will come any more: from now on requests are only accounted for."""
+        self._asking = False
+
+    def advance(self, now_ms: int) -> None:
+        """Let requests and scrapes happen up to a time (ms from the release)."""
+        if not self._asking:
+            self._plane.skip(now_ms)
+            return
+        scrapes = self._plane.advance(now_ms)
+        if scrapes is not None and len(scrapes.times_ms):
+            self._publish(scrapes)
+
+    def measure(self, request: Measure, at: int) -> tuple[int, Outcome]:
+        """Take a measurement at a time on the simulated clock: wait in ms, and the outcome."""
+        provider = request.provider
+        if isinstance(provider, PrometheusProvider):
+            return self._telemetry.query_ms, self._query(provider.query, at)
+        check = self._outcomes[request.metric]
+        draw = stream(*self._seed_run, f"check/{request.metric}").uniform(request.attempt)
+        passed = draw < check.pass_probability
+        return check.duration_ms, MeasurementPhase.SUCCESSFUL if passed else MeasurementPhase.FAILED
+
+    def _query(self, query: str, at: int) -> Outcome:
+        now = at - self._origin
+        self.advance(self._plane.last_scrape_ms(now))
+        self._reveal(now)
+        try:
+            answer = evaluate(query, self.store, at, left_closed=self._telemetry.left_closed)
+        except PromQLError as error:
+            return MeasureError(str(error))
+        match answer:
+            case Vector(elements=elements):
+                return VectorResult(tuple(value for _, value in elements))
+            case Scalar(value=value):
+                return ScalarResult(value)
+            case Matrix(series=series):
+                return VectorResult(tuple(float(v) for one in series for v in one.values))
+            case _:
+                return MeasureError("Prometheus metric type not supported")
+
+    def _publish(self, scrapes: Scrapes) -> None:
+        kept = self._kept(scrapes.times_ms)
+        times = scrapes.times_ms[kept]
+        values = self._values(scrapes)[kept]
+        if not len(times):
+            return
+        if self._dying.any():
+            ids = [self._ids[index] for index in np.flatnonzero(self._dying)]
+            self._add(ids, times[:1], np.full((1, len(ids)), STALE_NAN))
+            self._dying[:] = False
+        first = 0
+        begun = values[:, self._series.counts] > 0.0
+        new = np.flatnonzero(~self._exists & begun[-1])
+        for row in np.unique(np.argmax(begun[:, new], axis=0)) if len(new) else ():
+            self._publish_rows(times[first:row], values[first:row])
+            self._exists |= begun[row]
+            first = int(row)
+        self._publish_rows(times[first:], values[first:])
+
+    def _publish_rows(self, times: Times, values: Floats) -> None:
+        if not len(times):
+            return
+        which = np.flatnonzero(self._exists & self._scraped)
+        self._add([self._ids[index] for index in which], times, values[:, which])
+
+    def _values(self, scrapes: Scrapes) -> Floats:
+        """Value of every series at every scrape: (R, S)."""
+        totals = scrapes.totals
+        rows = totals.shape[0]
+        counts = totals[:, :, :2]
+        columns: list[NDArray[Any]] = [counts]
+        if self._latency:
+            seconds = self._seconds + (counts - self._counted) * scrapes.mean_s[:, None]
+            buckets = (totals.shape[2] - 2) // 2
+            for outcome in (0, 1):
+                first = 2 + outcome * buckets
+                columns.append(np.cumsum(totals[:, :, first : first + buckets], axis=2))
+                columns += [seconds[:, :, outcome, None], counts[:, :, outcome, None]]
+            self._seconds, self._counted = seconds[-1], counts[-1]
+        raw = np.concatenate(columns, axis=2, dtype=np.float64).reshape(rows, -1)
+        return np.asarray(raw @ self._series.adds)
+
+    def _add(self, ids: list[int], times: Times, values: Floats) -> None:
+        if self._telemetry.lag_ms:
+            self._hidden.append((ids, times, values))
+        else:
+            self.store.extend(ids, times + self._origin, values)
+
+    def _reveal(self, now_ms: int) -> None:
+        """Samples become visible some time after they were scraped."""
+        waiting = []
+        for ids, times, values in self._hidden:
+            visible = times + self._telemetry.lag_ms <= now_ms
+            if visible.any():
+                self.store.extend(ids, times[visible] + self._origin, values[visible])
+            if not visible.all():
+                waiting.append((ids, times[~visible], values[~visible]))
+        self._hidden = waiting
+
+    def _kept(self, times_ms: Times) -> NDArray[np.bool_]:
+        kept = np.ones(len(times_ms), dtype=np.bool_)
+        for gap in self._telemetry.gaps:
+            kept &= (times_ms < gap.start_ms) | (times_ms >= gap.end_ms)
+        if self._telemetry.missed > 0.0:
+            draws = [self._missed.uniform(int(time)) for time in times_ms]
+            kept &= np.array(draws) >= self._telemetry.missed
+        return kept

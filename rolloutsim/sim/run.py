@@ -1,0 +1,378 @@
+"""Play a policy in a scenario, many times: `simulate`, `compare`, and one run in full: `trace_run`.
+
+Replications are independent and addressed by number, so any executor may play them in any order; rows
+are put in order before anything is computed from them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import multiprocessing
+import os
+import re
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor
+from contextlib import nullcontext
+from dataclasses import replace
+from typing import Any
+
+from rolloutsim.engine.codec import to_json
+from rolloutsim.errors import ScenarioError
+from rolloutsim.outcomes import CaughtBy, End, Outcome
+from rolloutsim.policy import digest
+from rolloutsim.policy.model import (
+    Analysis,
+    AnalysisStep,
+    BlueGreen,
+    Canary,
+    Metric,
+    OtherProvider,
+    Policy,
+    PrometheusProvider,
+)
+from rolloutsim.promql import compile_query
+from rolloutsim.session import Entry
+from rolloutsim.sim.scenario import Basis, Scenario
+from rolloutsim.sim.world import NEW, ORIGIN_MS, World
+from rolloutsim.tables import API_VERSION, Results, build_results, provenance
+from rolloutsim.telemetry import PRESETS
+from rolloutsim.trace import Truth, entry_records, sample_record, truth_record
+
+__all__ = ["compare", "play", "simulate", "trace_run"]
+
+CHUNK = 16
+"""Replications that one task of an executor plays."""
+
+Progress = Callable[[int, int], object]
+
+
+def simulate(
+    policy: Policy,
+    scenario: Scenario,
+    *,
+    runs: int = 400,
+    seed: int = 1,
+    jobs: int | None = 1,
+    executor: Executor | None = None,
+    progress: Progress | None = None,
+) -> Results:
+    """Play one policy in one scenario ``runs`` times.
+
+    Parameters
+    ----------
+    seed : root of all randomness; the same seed gives the same bytes, whatever ``jobs`` is.
+    jobs : worker processes; None takes one per core.
+    executor : any ``concurrent.futures.Executor`` to use instead of worker processes of our own.
+    progress : called with (runs done, runs in all) as they finish.
+
+    Raises
+    ------
+    ScenarioError : the scenario does not say what a metric of the policy would find.
+    """
+    rows = _rows([policy], [scenario], runs, seed, jobs, executor, progress)
+    return _results("Simulation", rows, [policy], [scenario], runs, seed)
+
+
+def compare(
+    policies: Sequence[Policy],
+    scenarios: Sequence[Scenario],
+    *,
+    runs: int = 400,
+    seed: int = 1,
+    jobs: int | None = 1,
+    executor: Executor | None = None,
+    progress: Progress | None = None,
+) -> Results:
+    """Play every policy in every scenario, each ``runs`` times, in the same worlds.
+
+    Replication k of a scenario is one world for all policies (common random numbers), so the
+    differences in the result are paired. Parameters as for `simulate`.
+    """
+    rows = _rows(policies, scenarios, runs, seed, jobs, executor, progress)
+    return _results("Comparison", rows, policies, scenarios, runs, seed)
+
+
+def play(policy: Policy, scenario: Scenario, *, seed: int = 1, run: int = 0) -> Outcome:
+    """Play one replication and return its row."""
+    check(policy, scenario)
+    return _outcome(_played(policy, scenario, seed, run, latency=_reads_latency(policy, scenario)), run)
+
+
+def trace_run(
+    policy: Policy, scenario: Scenario, *, seed: int = 1, run: int = 0
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Play one replication and return all that happened: the manifest and the records of its trace.
+
+    The run is the same as in `simulate` with this seed.
+    """
+    check(policy, scenario)
+    entries: list[Entry] = []
+    truths: list[Truth] = []
+    world = World(policy, scenario, seed, run, record=entries.append, truth=truths.append)
+    world.play()
+    return _manifest(policy, scenario, seed, run), list(_records(world, entries, truths))
+
+
+def check(policy: Policy, scenario: Scenario) -> None:
+    """Refuse what the simulated world cannot play, by name.
+
+    Raises
+    ------
+    ScenarioError : a metric is not a PromQL query and the scenario does not state its outcome.
+    PromQLError : a query that the evaluator does not support.
+    """
+    stated = {measurement.metric for measurement in scenario.release.measurements}
+    for metric in _metrics(policy):
+        provider = metric.provider
+        if isinstance(provider, PrometheusProvider):
+            if provider.range_query is not None:
+                raise ScenarioError(
+                    f"metric {metric.name!r} uses a rangeQuery, which a simulation does not play",
+                    fix="use an instant query",
+                )
+        elif metric.name not in stated:
+            kind = provider.kind if isinstance(provider, OtherProvider) else type(provider).__name__
+            raise ScenarioError(
+                f"metric {metric.name!r} ({kind}) is not a Prometheus query, and the release does not "
+                "say what it would find",
+                fix=f"add it to the release's measurements: [{{metric: {metric.name}, pass_probability: 1}}]",
+            )
+
+
+# --- playing --------------------------------------------------------------------------------------
+
+
+def _rows(
+    policies: Sequence[Policy],
+    scenarios: Sequence[Scenario],
+    runs: int,
+    seed: int,
+    jobs: int | None,
+    executor: Executor | None,
+    progress: Progress | None,
+) -> Iterator[Outcome]:
+    if runs < 1:
+        raise ValueError(f"runs must be at least 1, not {runs}")
+    for policy in policies:
+        for scenario in scenarios:
+            check(policy, scenario)
+    tasks = [
+        (policy, scenario, seed, first, min(first + CHUNK, runs))
+        for scenario in scenarios
+        for policy in policies
+        for first in range(0, runs, CHUNK)
+    ]
+    total = len(policies) * len(scenarios) * runs
+    done = 0
+    for chunk in _mapped(tasks, jobs or os.cpu_count() or 1, executor):
+        done += len(chunk)
+        if progress is not None:
+            progress(done, total)
+        yield from chunk
+
+
+Task = tuple[Policy, Scenario, int, int, int]
+
+
+def _mapped(tasks: list[Task], jobs: int, executor: Executor | None) -> Iterator[list[Outcome]]:
+    """The chunks of all tasks, in the order of the tasks."""
+    if executor is None and (jobs == 1 or len(tasks) == 1):
+        yield from map(_chunk, tasks)
+        return
+    with _workers(jobs) if executor is None else nullcontext(executor) as pool:
+        yield from pool.map(_chunk, tasks)
+
+
+def _workers(jobs: int) -> Executor:
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["rolloutsim.sim.run"])
+    return ProcessPoolExecutor(jobs, mp_context=context)
+
+
+def _chunk(task: Task) -> list[Outcome]:
+    policy, scenario, seed, first, last = task
+    latency = _reads_latency(policy, scenario)
+    return [
+        _outcome(_played(policy, scenario, seed, run, latency=latency), run) for run in range(first, last)
+    ]
+
+
+def _played(policy: Policy, scenario: Scenario, seed: int, run: int, *, latency: bool) -> World:
+    world = World(policy, scenario, seed, run, latency=latency)
+    world.play()
+    return world
+
+
+def _outcome(world: World, run: int) -> Outcome:
+    """The row of a run that has been played."""
+    service, healthy = world.scenario.service, world.scenario.release.healthy
+    end, caught_by, decided, message = _verdict(world)
+    stopped = caught_by in (CaughtBy.ANALYSIS, CaughtBy.DEADLINE)
+    bad = float(world.plane.bad.sum()) + world.plane.unserved
+    exposed = world.exposed_until_over
+    budget = (1.0 - service.slo) * world.plane.mean_rate_rps * service.slo_period_ms / 1000.0
+    over = world.promoted if end is End.PROMOTED else decided if end is End.ABORTED else None
+    began = world.onset if world.onset is not None else ORIGIN_MS
+    return Outcome(
+        policy=world.policy.name,
+        scenario=world.scenario.name,
+        run=run,
+        healthy=healthy,
+        end=end,
+        caught_by=caught_by,
+        detected=stopped and not healthy,
+        false_abort=end is End.ABORTED and healthy,
+        time_to_detect_s=(decided - began) / 1000.0 if stopped and decided is not None else math.nan,
+        time_to_mitigate_s=(world.mitigated - began) / 1000.0 if world.mitigated is not None else math.nan,
+        bad_requests=bad,
+        requests_exposed=exposed if exposed is not None else float(world.plane.exposed[1:].sum()),
+        budget_spent=bad / budget if budget else 0.0,
+        duration_s=(over - ORIGIN_MS) / 1000.0 if over is not None else service.horizon_ms / 1000.0,
+        pod_hours=world.extra_pod_ms / 3_600_000.0,
+        peak_pods=world.peak_pods,
+        human_waits=world.people.waits,
+        measurements=world.measurements,
+        message=message,
+    )
+
+
+def _verdict(world: World) -> tuple[End, CaughtBy, int | None, str]:
+    """How the run ended, what caught the release, when that was decided, and why."""
+    if world.promoted is not None:
+        return End.PROMOTED, CaughtBy.NOTHING, None, ""
+    if world.aborted is not None:
+        at, message = world.aborted
+        if world.gave_up is not None and world.gave_up <= at:
+            return End.ABORTED, CaughtBy.PERSON, at, message
+        timed_out = "timed out progressing" in message
+        return End.ABORTED, CaughtBy.DEADLINE if timed_out else CaughtBy.ANALYSIS, at, message
+    if world.degraded is not None:
+        at, message = world.degraded
+        return End.STUCK, CaughtBy.DEADLINE, at, message
+    state = world.loop.session.state
+    held = bool(state.status.pauses)
+    return End.HELD if held else End.STUCK, CaughtBy.NOTHING, None, state.status.message
+
+
+# --- what is said about it ------------------------------------------------------------------------
+
+
+def _results(
+    kind: str,
+    rows: Iterator[Outcome],
+    policies: Sequence[Policy],
+    scenarios: Sequence[Scenario],
+    runs: int,
+    seed: int,
+) -> Results:
+    known = provenance(
+        policies={policy.name: digest(policy) for policy in policies},
+        scenarios={scenario.name: _scenario_digest(scenario) for scenario in scenarios},
+        seed=seed,
+        runs=runs,
+    )
+    return build_results(rows, kind=kind, notes=_notes(policies, scenarios, runs, seed), provenance=known)
+
+
+def _notes(
+    policies: Sequence[Policy], scenarios: Sequence[Scenario], runs: int, seed: int
+) -> tuple[str, ...]:
+    notes = [f"{runs} runs of each, seed {seed}, aggregate fidelity (no queueing), common random numbers"]
+    for service in dict.fromkeys(scenario.service for scenario in scenarios):
+        telemetry = service.telemetry
+        phase = "random phase" if telemetry.scrape_phase_ms is None else "fixed phase"
+        notes.append(
+            f"service {service.name}: scrape every {telemetry.scrape_interval_ms / 1000:g} s ({phase}, lag "
+            f"{telemetry.lag_ms / 1000:g} s), dispersion of requests {service.traffic.dispersion:g}, "
+            f"correlation of errors {service.error_icc:g}, looked at for {service.horizon_ms / 60_000:g} min"
+        )
+        notes.append(
+            f"service {service.name}: a bad request fails, is wrong, or takes over "
+            f"{service.operators.slow_s:g} s, beyond what the stable version would have had"
+        )
+    notes += [_basis(scenario) for scenario in scenarios if scenario.inputs]
+    for policy in policies:
+        notes += [f"policy {policy.name}: not modelled: {item}" for item in policy.not_modelled]
+    return tuple(dict.fromkeys(notes))
+
+
+def _basis(scenario: Scenario) -> str:
+    counts = {basis: sum(one.basis is basis for one in scenario.inputs) for basis in Basis}
+    said = ", ".join(f"{count} {basis}" for basis, count in counts.items() if count)
+    return f"scenario {scenario.name}: inputs: {said}"
+
+
+def _scenario_digest(scenario: Scenario) -> str:
+    """SHA-256 of what a scenario says, not of how its file says it."""
+    content = to_json(replace(scenario, name="", inputs=()))
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+
+
+def _manifest(policy: Policy, scenario: Scenario, seed: int, run: int) -> dict[str, Any]:
+    known = provenance(policies={policy.name: digest(policy)}, scenarios=[scenario.name], seed=seed, runs=1)
+    return {
+        "apiVersion": API_VERSION,
+        "world": "simulated",
+        "run": run,
+        "start": ORIGIN_MS,
+        "policy": to_json(policy),
+        "provenance": known,
+    }
+
+
+def _records(world: World, entries: list[Entry], truths: list[Truth]) -> Iterator[dict[str, Any]]:
+    """Journal, samples and truth in the order of time; at one instant truth, samples, journal."""
+    timed: list[tuple[int, int, int, dict[str, Any]]] = []
+    for truth in truths:
+        timed.append((truth.at, 0, len(timed), truth_record(truth)))
+    store = world.metrics.store
+    for series in range(len(store)):
+        labels = store.labels(series)
+        times, values = store.samples(series)
+        for at, value in zip(times.tolist(), values.tolist(), strict=True):
+            timed.append((at, 1, len(timed), sample_record(at, labels, value)))
+    for entry in entries:
+        for record in entry_records(entry):
+            timed.append((entry.seen.at, 2, len(timed), record))
+    yield from (record for *_, record in sorted(timed, key=lambda one: one[:3]))
+
+
+# --- what a policy measures -----------------------------------------------------------------------
+
+
+def _metrics(policy: Policy) -> Iterator[Metric]:
+    """All metrics of all analyses of a policy."""
+    for analysis in _analyses(policy):
+        yield from analysis.metrics
+
+
+def _analyses(policy: Policy) -> Iterator[Analysis]:
+    strategy = policy.strategy
+    found: list[Analysis | None] = []
+    if isinstance(strategy, Canary):
+        found = [strategy.background]
+        found += [step.analysis for step in strategy.steps if isinstance(step, AnalysisStep)]
+    elif isinstance(strategy, BlueGreen):
+        found = [strategy.pre_promotion, strategy.post_promotion]
+    yield from (analysis for analysis in found if analysis is not None)
+
+
+def _reads_latency(policy: Policy, scenario: Scenario) -> bool:
+    """True when a query of the policy can select a series of the latency histogram."""
+    histogram = PRESETS[scenario.service.telemetry.preset].durations
+    names = {f"{histogram}_{part}" for part in ("bucket", "sum", "count")}
+    for metric in _metrics(policy):
+        if isinstance(metric.provider, PrometheusProvider):
+            query = _placeholder(metric.provider.query)
+            for selector in compile_query(query).selectors:
+                if selector.name is None or selector.name in names:
+                    return True
+    return False
+
+
+def _placeholder(query: str) -> str:
+    """A query whose late-bound arguments are filled with something, so that it can be read."""
+    return re.sub(r"\{\{[^}]*\}\}", NEW, query)

@@ -1,0 +1,302 @@
+"""What the simulated world is like: a service, a release, and the two together.
+
+A `Service` is what stays the same from release to release: traffic, telemetry, people, cluster. A
+`Release` is what is new, with its faults. Any release can meet any service, so one set of faults
+serves every service. All of it is frozen data; times are integer milliseconds, relative to the moment
+at which the release is asked for (0), and rates are per second.
+
+Every number carries its `Basis` in `Scenario.bases`, so that a result can say how much of it rests on
+measurement and how much on assumption.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+__all__ = [
+    "Basis",
+    "Cluster",
+    "ConstantRate",
+    "Delay",
+    "DiurnalRate",
+    "Fault",
+    "FaultKind",
+    "Gap",
+    "Input",
+    "Latency",
+    "Measurements",
+    "Operators",
+    "RecordedRate",
+    "Release",
+    "Scenario",
+    "Service",
+    "Split",
+    "Telemetry",
+    "Traffic",
+]
+
+
+class Basis(StrEnum):
+    """How a number is known."""
+
+    MEASURED = "measured"
+    SOURCE = "source"
+    STATED = "stated"
+    """Given by the user in a file, without saying how it is known."""
+    ASSUMED = "assumed"
+    """A default of this package that nobody looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """One number of a scenario: where it stands, its value as text, and how it is known."""
+
+    path: str
+    value: str
+    basis: Basis
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Delay:
+    """A time that differs from case to case: lognormal with this median; ``sigma`` 0 is constant.
+
+    ``sigma`` is the standard deviation of the logarithm.
+    """
+
+    median_ms: int
+    sigma: float = 0.0
+
+
+# --- traffic --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ConstantRate:
+    rate_rps: float
+
+
+@dataclass(frozen=True, slots=True)
+class DiurnalRate:
+    """``mean_rps * (1 + amplitude * sin(2 pi (t + phase) / period))``, t from the release."""
+
+    mean_rps: float
+    amplitude: float
+    period_ms: int = 86_400_000
+    phase_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedRate:
+    """A recorded rate: steps that hold from their time to the next; repeated when it ends.
+
+    ``times_ms`` begin at 0 and rise; ``period_ms`` is the length of the whole record.
+    """
+
+    times_ms: tuple[int, ...]
+    rates_rps: tuple[float, ...]
+    period_ms: int
+    file: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """``dispersion`` is variance over mean of the requests per minute at the mean rate; 1 is Poisson.
+
+    Above 1 the rate of each minute is multiplied by an independent gamma variable of mean 1.
+    """
+
+    rate: ConstantRate | DiurnalRate | RecordedRate
+    dispersion: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """Lognormal latency of a request: median in seconds and sigma of the logarithm."""
+
+    median_s: float = 0.06
+    sigma: float = 0.6
+
+
+# --- telemetry ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """No scrapes between two times (milliseconds from the release)."""
+
+    start_ms: int
+    end_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Telemetry:
+    """How counters become samples.
+
+    ``preset`` names the metric names and labels (`rolloutsim.telemetry`). A scrape happens every
+    ``scrape_interval_ms`` at ``scrape_phase_ms`` after the release (None: a random phase per run), is
+    visible to queries ``lag_ms`` later, and is missed with probability ``missed``. With
+    ``counters_from_zero`` every series exists from a version's first scrape; otherwise a counter of a
+    status appears with its first increment, as client libraries do. ``left_closed`` reads ranges as
+    Prometheus 2.x does.
+    """
+
+    preset: str = "app"
+    labels: tuple[tuple[str, str], ...] = ()
+    scrape_interval_ms: int = 15_000
+    scrape_phase_ms: int | None = None
+    lag_ms: int = 0
+    missed: float = 0.0
+    gaps: tuple[Gap, ...] = ()
+    query_ms: int = 0
+    counters_from_zero: bool = False
+    left_closed: bool = False
+    history_ms: int = 900_000
+    """How long the stable version has been scraped before the release."""
+
+
+# --- people and cluster ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Operators:
+    """People: who promotes a rollout that waits, and who notices a bad release that got through.
+
+    ``promote`` is the time until somebody promotes an indefinite pause (None: nobody does). When the
+    share of all requests that fail beyond the stable version's own failures has been above
+    ``notice_excess`` for ``notice_after_ms`` somebody is paged, and after ``respond`` aborts the
+    rollout, or rolls back what was promoted. Latency counts as noticed when the excess share of
+    requests slower than ``slow_s`` is above the same bound.
+    """
+
+    promote: Delay | None = Delay(600_000)
+    notice_excess: float | None = 0.05
+    notice_after_ms: int = 300_000
+    respond: Delay = Delay(300_000, 0.5)
+    slow_s: float = 1.0
+
+
+class Split(StrEnum):
+    """How a router splits requests by weight."""
+
+    RANDOM = "random"
+    EXACT = "exact"
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """Pods and the router.
+
+    ``pod_ready`` is the time from creation to ready. ``readiness`` deep looks at what the pod needs to
+    serve, shallow only at the process. A weight or Service change reaches traffic after
+    ``router_delay``; the router can set multiples of ``weight_granularity`` (percent).
+    """
+
+    pod_ready: Delay = Delay(10_000, 0.3)
+    readiness: str = "shallow"
+    router_delay: Delay = Delay(150, 0.6)
+    weight_granularity: float = 1.0
+    split: Split = Split.RANDOM
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """Everything that does not change with a release. ``error_rate`` is the stable version's own.
+
+    ``error_icc`` is the intra-class correlation of errors within a minute (0: independent errors).
+    ``horizon_ms`` is how long after the release a run is looked at.
+    """
+
+    name: str
+    traffic: Traffic
+    error_rate: float = 0.001
+    error_icc: float = 0.0
+    latency: Latency = Latency()
+    telemetry: Telemetry = Telemetry()
+    operators: Operators = Operators()
+    cluster: Cluster = Cluster()
+    slo: float = 0.999
+    slo_period_ms: int = 30 * 86_400_000
+    horizon_ms: int = 7_200_000
+
+
+# --- releases -------------------------------------------------------------------------------------
+
+
+class FaultKind(StrEnum):
+    ERROR_STEP = "error-step"
+    """A share ``size`` of the requests fails, beyond the service's own errors."""
+    LATENCY_SHIFT = "latency-shift"
+    """Latency is multiplied by ``size``."""
+    CRASH_AT_START = "crash-at-start"
+    """A share ``size`` of the new pods never becomes ready."""
+    BROKEN_AT_START = "broken-at-start"
+    """As crash-at-start where readiness is deep; where it is shallow the pods serve only errors."""
+    LEAK = "leak"
+    """From ``onset_ms`` after a version's first pod, failures grow to ``size`` over ``ramp_ms``."""
+    DEPENDENCY_BLIP = "dependency-blip"
+    """A share ``size`` of the requests of *every* version fails: nobody's release is to blame."""
+    SILENT_WRONG = "silent-wrong"
+    """A share ``size`` of the answers is wrong with status 200: no HTTP metric shows it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing that goes wrong.
+
+    ``onset_ms`` counts from the release (blips), or from the first pod of the new version (all
+    others); the effect grows linearly over ``ramp_ms`` and ends at ``end_ms`` (None: never), counted
+    alike. It acts only while the new version's share of traffic is at least ``above_weight`` (0..1) and
+    the service's rate at least ``above_rps``.
+    """
+
+    kind: FaultKind
+    size: float
+    onset_ms: int = 0
+    ramp_ms: int = 0
+    end_ms: int | None = None
+    above_weight: float = 0.0
+    above_rps: float = 0.0
+
+    @property
+    def healthy(self) -> bool:
+        """True when the new version is not to blame, so that aborting it would be a false abort."""
+        return self.kind is FaultKind.DEPENDENCY_BLIP or self.size == 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Measurements:
+    """Outcomes of metrics that a simulation cannot play (jobs, web checks, other providers).
+
+    ``pass_probability`` holds for a measurement of this metric on the new version.
+    """
+
+    metric: str
+    pass_probability: float
+    duration_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """A new version and what is wrong with it (nothing, if ``faults`` is empty)."""
+
+    name: str
+    faults: tuple[Fault, ...] = ()
+    measurements: tuple[Measurements, ...] = ()
+    description: str = ""
+
+    @property
+    def healthy(self) -> bool:
+        """True for a good release: aborting it is a false abort."""
+        return all(fault.healthy for fault in self.faults)
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """A release meeting a service."""
+
+    name: str
+    service: Service
+    release: Release
+    inputs: tuple[Input, ...] = field(default=(), compare=False)
