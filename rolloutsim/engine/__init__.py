@@ -54,6 +54,7 @@ from rolloutsim.engine.events import (
     Tick,
     WeightSeen,
 )
+from rolloutsim.engine.pauses import awaits_person
 from rolloutsim.engine.state import Decision, Revision, Snapshot, State
 
 __all__ = [
@@ -98,6 +99,7 @@ __all__ = [
     "Tick",
     "WeightSeen",
     "abort",
+    "awaits_person",
     "deadline",
     "decide",
     "from_json",

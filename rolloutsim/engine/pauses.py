@@ -6,12 +6,13 @@ deleting the pause conditions; that the controller had paused (``controller_paus
 
 from __future__ import annotations
 
-from rolloutsim.engine.state import BLUE_GREEN_PAUSE, CANARY_PAUSE, Status
+from rolloutsim.engine.state import BLUE_GREEN_PAUSE, CANARY_PAUSE, State, Status
 from rolloutsim.engine.steps import current_step
 from rolloutsim.engine.work import Work
 from rolloutsim.policy.model import BlueGreen, Canary, Pause, Policy
 
 __all__ = [
+    "awaits_person",
     "blue_green_pause_over",
     "canary_pause_over",
     "needs_blue_green_pause",
@@ -65,3 +66,10 @@ def pause_end(policy: Policy, status: Status) -> int | None:
             if isinstance(step, Pause) and step.duration_ms is not None:
                 return condition.since + step.duration_ms
     return None
+
+
+def awaits_person(policy: Policy, state: State) -> bool:
+    """Whether the rollout goes on only when a person says so: a pause in force has no end of its own."""
+    if state.facts.paused:
+        return True
+    return bool(state.status.pauses) and pause_end(policy, state.status) is None

@@ -92,7 +92,7 @@ class DataPlane:
         names += [f"errors/{version}" for version in versions]
         names += [f"latency/{version}" for version in versions]
         keys = [stream(seed, run, name) for name in names]
-        self._keys = np.array([(key.low, key.high) for key in keys], dtype=np.uint64)
+        self._keys = np.array([(key.low, key.high) for key in keys], dtype=np.int64)
         self._bounds = tuple(bounds_s)
         pools, buckets = len(versions), len(self._bounds) + 1 if bounds_s else 0
         self._totals = np.zeros((pools, 2 + 2 * buckets), dtype=np.int64)

@@ -223,7 +223,7 @@ def _spread(key, cell, ordinal, variate, count, slots, into):  # type: ignore[no
 
 @njit(cache=True, nogil=True)
 def fill_counts(  # type: ignore[no-untyped-def]
-    keys,  # uint64 (2 + 2 V, 2): arrivals, routing, errors of each pool, latency of each pool
+    keys,  # int64 (2 + 2 V, 2): arrivals, routing, errors of each pool, latency of each pool
     cells,  # int64 (P,): time cell of each piece, counted from the release
     ordinals,  # int64 (P,): how many pieces of the cell came before
     minutes,  # int64 (P,): minute of each piece, for errors that come in clusters

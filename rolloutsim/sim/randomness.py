@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import struct
 from dataclasses import dataclass
 from statistics import NormalDist
 
@@ -26,14 +27,14 @@ _NORMAL = NormalDist()
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """A named source of draws. ``low`` and ``high`` are the two words of its Philox key."""
+    """A named source of draws. ``low`` and ``high`` are the words of its Philox key, as signed integers."""
 
     low: int
     high: int
 
     def uniform(self, index: int, ordinal: int = 0) -> float:
         """The draw at this address, uniform on (0, 1)."""
-        return float(uniform(self.low, self.high, index % 2**64, ordinal, 0, 0))
+        return float(uniform(self.low, self.high, index, ordinal, 0, 0))
 
     def delay_ms(self, delay: Delay, index: int, ordinal: int = 0) -> int:
         """A lognormal time in whole milliseconds, at least 0, by inversion of one uniform draw."""
@@ -46,4 +47,4 @@ class Stream:
 def stream(seed: int, run: int, name: str) -> Stream:
     """The stream of one purpose in one replication."""
     digest = hashlib.blake2b(f"{seed}/{run}/{name}".encode(), digest_size=16).digest()
-    return Stream(int.from_bytes(digest[:8], "little"), int.from_bytes(digest[8:], "little"))
+    return Stream(*struct.unpack("<qq", digest))

@@ -368,7 +368,7 @@ def _reads_latency(policy: Policy, scenario: Scenario) -> bool:
         if isinstance(metric.provider, PrometheusProvider):
             query = _placeholder(metric.provider.query)
             for selector in compile_query(query).selectors:
-                if selector.name is None or selector.name in names:
+                if selector.metric is None or selector.metric in names:
                     return True
     return False
 
