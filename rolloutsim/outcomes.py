@@ -43,7 +43,7 @@ class Outcome:
     the decision, ``time_to_mitigate_s`` to the moment at which no traffic reached the version; NaN when
     it did not happen. ``bad_requests``: failures (or wrong answers) beyond what the stable version would
     have had, until the horizon, promotion included. ``requests_exposed``: requests that reached the new
-    version until the rollout was over. ``budget_spent``: ``bad_requests`` as a share of the service's
+    version; a good one until it was promoted, a bad one until it was gone or the horizon was reached. ``budget_spent``: ``bad_requests`` as a share of the service's
     error budget. ``duration_s``: until promoted, or aborted, else the horizon. ``pod_hours``: above the
     wanted replicas. ``human_waits``: times the rollout waited for a person.
     """

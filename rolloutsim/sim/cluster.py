@@ -49,7 +49,7 @@ class Cluster:
     """The pods of all revisions of one workload.
 
     ``changed`` is called with a revision's name each time the number of its created, ready or available
-    pods changes other than by a call from outside.
+    pods changes other than by a call from outside. ``changes`` counts all changes.
     """
 
     def __init__(
@@ -65,6 +65,7 @@ class Cluster:
         self._changed = changed
         self._min_ready_ms = min_ready_ms
         self.pools: dict[str, Pool] = {}
+        self.changes = 0
 
     def adopt(self, revision: str, replicas: int) -> None:
         """A revision that has been running for long: all its pods are available."""
@@ -81,6 +82,7 @@ class Cluster:
         """Set the number of pods of a revision."""
         pool = self.pools[revision]
         pool.desired = replicas
+        self.changes += 1
         while len(pool.pods) > replicas:
             pool.pods.remove(_least_useful(pool.pods))
         while len(pool.pods) < replicas:
@@ -91,7 +93,7 @@ class Cluster:
         available = [pod for pod in self.pools[revision].pods if pod.available]
         for pod in available[: count or None]:
             pod.ready = pod.available = False
-        self._changed(revision)
+        self._tell(revision)
 
     def total(self) -> int:
         """Pods of all revisions."""
@@ -103,7 +105,7 @@ class Cluster:
         pool.pods.append(pod)
         if pool.first_pod_ms is None:
             pool.first_pod_ms = int(self._env.now)
-            self._changed(pool.revision)
+            self._tell(pool.revision)
         wait = self._pod_start(pool.revision, pod.ordinal)
         if wait is not None:
             self._after(wait, lambda: self._ready(pool, pod))
@@ -116,12 +118,16 @@ class Cluster:
             self._after(self._min_ready_ms, lambda: self._available(pool, pod))
         else:
             pod.available = True
-        self._changed(pool.revision)
+        self._tell(pool.revision)
 
     def _available(self, pool: Pool, pod: Pod) -> None:
         if pod in pool.pods and pod.ready:
             pod.available = True
-            self._changed(pool.revision)
+            self._tell(pool.revision)
+
+    def _tell(self, revision: str) -> None:
+        self.changes += 1
+        self._changed(revision)
 
     def _after(self, wait_ms: int, do: Callable[[], None]) -> None:
         timeout = self._env.timeout(wait_ms)

@@ -10,11 +10,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rolloutsim.sim.kernels import fill_counts, minute_factors
+from rolloutsim.sim.kernels import ERROR, SLOPE, SLOW, account, cell_ends, fill_counts, minute_factors
 from rolloutsim.sim.randomness import Stream, stream
 from rolloutsim.sim.scenario import Latency, Service, Split
 from rolloutsim.sim.traffic import expected_per_cell, mean_rps, minute_shape
@@ -42,10 +43,6 @@ class Conditions:
     wrong_rate: float = 0.0
     latency_factor: float = 1.0
 
-    def error_after(self, ms: Floats) -> Floats:
-        """Probability of failure ``ms`` after the conditions began."""
-        return np.clip(self.error_rate + self.error_slope_per_ms * ms, 0.0, 1.0)
-
 
 @dataclass(frozen=True, slots=True)
 class Scrapes:
@@ -65,10 +62,7 @@ class DataPlane:
     """The requests of one run, advanced from one change of conditions to the next.
 
     A *pool* is a version reached in one way; ``versions`` names the version of each pool, and pool 0 is
-    the stable one. Two pools of a version share its random numbers. ``exposed`` and ``bad`` hold, per
-    pool, the expected requests that reached it and those among them that were bad (failed, wrong, or
-    slower than people bear) beyond what the stable version would have had; ``unserved`` counts requests
-    for which there was no pod.
+    the stable one. Two pools of a version share its random numbers.
     """
 
     def __init__(
@@ -101,14 +95,26 @@ class DataPlane:
         self._ordinal = 0
         self.now_ms = start_ms
         self._since_ms = start_ms
-        self._conditions: tuple[Conditions, ...] = (Conditions(),) * pools
-        self._shares = np.zeros(pools)
+        self._pools = np.zeros((pools, 5))
         self._slots = np.zeros((pools, buckets))
-        self._slow = np.zeros(pools)
         self._mean_s = np.zeros(pools)
-        self.exposed = np.zeros(pools)
-        self.bad = np.zeros(pools)
-        self.unserved = 0.0
+        self._accounts = np.zeros((pools + 1, 2))
+        self._exact = service.cluster.split is Split.EXACT
+
+    @property
+    def exposed(self) -> Floats:
+        """Per pool: expected requests that reached it so far."""
+        return self._accounts[:-1, 0]
+
+    @property
+    def bad(self) -> Floats:
+        """Per pool: those that failed, were wrong or too slow, beyond what the stable version had had."""
+        return self._accounts[:-1, 1]
+
+    @property
+    def unserved(self) -> float:
+        """Expected requests that found no pod and that the stable version would have served."""
+        return float(self._accounts[-1, 0])
 
     def seed_totals(self, pool: int, successes: int, errors: int) -> None:
         """Let a pool have served requests, under its present conditions, before the run began."""
@@ -122,22 +128,15 @@ class DataPlane:
 
     def change(self, conditions: tuple[Conditions, ...]) -> None:
         """New conditions hold from now on; `advance` must have been called up to now."""
-        self._conditions = conditions
         self._since_ms = self.now_ms
-        self._shares = np.array([c.share for c in conditions])
-        latency = self._service.latency
-        slow_s = self._service.operators.slow_s
+        latency, slow_s = self._service.latency, self._service.operators.slow_s
         mean_s = latency.median_s * math.exp(latency.sigma**2 / 2)
-        self._mean_s = np.array([mean_s * c.latency_factor for c in conditions])
-        self._slow = np.array([_slower_than(latency, c.latency_factor, slow_s) for c in conditions])
-        if self._bounds:
-            self._slots = np.array(
-                [bucket_shares(latency, c.latency_factor, self._bounds) for c in conditions]
-            )
-
-    def next_scrape_ms(self, after_ms: int) -> int:
-        """Time of the first scrape after this time."""
-        return after_ms + self._interval - (after_ms - self._phase) % self._interval
+        for v, c in enumerate(conditions):
+            slow = slower_than(latency, c.latency_factor, slow_s)
+            self._pools[v] = c.share, c.error_rate, c.error_slope_per_ms, c.wrong_rate, slow
+            self._mean_s[v] = mean_s * c.latency_factor
+            if self._bounds:
+                self._slots[v] = bucket_shares(latency, c.latency_factor, self._bounds)
 
     def last_scrape_ms(self, until_ms: int) -> int:
         """Time of the last scrape not after this time."""
@@ -147,34 +146,34 @@ class DataPlane:
         """Draw all requests up to a time; None when time does not pass."""
         if until_ms <= self.now_ms:
             return None
-        edges, closes = self._edges(until_ms)
-        means, rests = self._expected(edges, closes)
-        middle = (edges[:-1] + edges[1:]) * 0.5 - self._since_ms
-        errors = np.stack([c.error_after(middle) for c in self._conditions], axis=1)
-        self._account(means, errors)
-        cells, ordinals = self._addresses(edges, closes)
-        rows = np.empty((int(closes.sum()), *self._totals.shape), dtype=np.int64)
+        edges = cell_ends(self.now_ms, until_ms, self._phase, self._interval)
+        closing = (until_ms - self._phase) % self._interval == 0
+        means, rest = self._expected(edges, closing)
+        scrapes = len(means) if closing else len(means) - 1
+        account(edges, self._since_ms, means, self._pools, self._accounts)
+        rows = np.empty((scrapes, *self._totals.shape), dtype=np.int64)
         self._left = fill_counts(
             self._keys,
-            cells,
-            ordinals,
-            edges[:-1] // MINUTE_MS,
+            edges,
+            self._phase,
+            self._interval,
+            self._ordinal,
+            self._since_ms,
             means,
-            rests,
-            closes,
+            rest,
+            closing,
             self._left,
-            self._shares,
-            self._service.cluster.split is Split.EXACT,
+            self._pools,
+            self._exact,
             self._carry,
-            errors,
             self._service.error_icc,
             self._slots,
             self._totals,
             rows,
         )
-        self._ordinal = 0 if closes[-1] else int(ordinals[-1]) + 1
+        self._ordinal = 0 if closing else 1 if scrapes else self._ordinal + 1
         self.now_ms = until_ms
-        return Scrapes(edges[1:][closes], rows, self._mean_s)
+        return Scrapes(edges[1 : scrapes + 1], rows, self._mean_s.copy())
 
     def now(self) -> Scrapes:
         """A scrape at this very moment."""
@@ -185,38 +184,24 @@ class DataPlane:
         if until_ms <= self.now_ms:
             return
         edges = np.array([self.now_ms, until_ms], dtype=np.int64)
-        middle = (edges[:-1] + edges[1:]) * 0.5 - self._since_ms
-        errors = np.stack([c.error_after(middle) for c in self._conditions], axis=1)
-        self._account(expected_per_cell(self._service.traffic, edges), errors)
+        means = expected_per_cell(self._service.traffic, edges)
+        account(edges, self._since_ms, means, self._pools, self._accounts)
         self.now_ms = until_ms
 
     def bad_rates(self, at_ms: int) -> Floats:
         """Per pool: probability that a request is visibly bad (failed or slow) at a time."""
-        elapsed = np.array([float(at_ms - self._since_ms)])
-        errors = np.array([c.error_after(elapsed)[0] for c in self._conditions])
-        return np.asarray(1.0 - (1.0 - errors) * (1.0 - self._slow))
+        elapsed = at_ms - self._since_ms
+        errors = np.clip(self._pools[:, ERROR] + self._pools[:, SLOPE] * elapsed, 0.0, 1.0)
+        return np.asarray(1.0 - (1.0 - errors) * (1.0 - self._pools[:, SLOW]))
 
-    def _edges(self, until_ms: int) -> tuple[Times, NDArray[np.bool_]]:
-        """Ends of the pieces up to a time, and which of them are scrapes."""
-        first = self.next_scrape_ms(self.now_ms)
-        scrapes = np.arange(first, until_ms + 1, self._interval, dtype=np.int64)
-        closing = len(scrapes) > 0 and scrapes[-1] == until_ms
-        ends = scrapes if closing else np.append(scrapes, until_ms)
-        closes = np.ones(len(ends), dtype=np.bool_)
-        closes[-1] = closing
-        return np.concatenate(([self.now_ms], ends)), closes
-
-    def _expected(self, edges: Times, closes: NDArray[np.bool_]) -> tuple[Floats, Floats]:
-        """Expected requests of each piece, and from its start to the end of its cell."""
-        if closes[-1]:
+    def _expected(self, edges: Times, closing: bool) -> tuple[Floats, float]:
+        """Expected requests of each piece, and from the last piece's start to the end of its cell."""
+        if closing:
             means = self._intensity(edges)
-            return means, means
-        cell_end = edges[-2] if len(edges) > 2 else self.last_scrape_ms(int(edges[0]))
-        whole = self._intensity(np.append(edges, cell_end + self._interval))
-        means = whole[:-1]
-        rests = means.copy()
-        rests[-1] += whole[-1]
-        return means, rests
+            return means, float(means[-1])
+        cell_end = self.last_scrape_ms(int(edges[-1])) + self._interval
+        whole = self._intensity(np.append(edges, cell_end))
+        return whole[:-1], float(whole[-2] + whole[-1])
 
     def _intensity(self, edges: Times) -> Floats:
         """Expected requests between successive times, the random factor of each minute included."""
@@ -231,31 +216,17 @@ class DataPlane:
         parts = expected_per_cell(traffic, fine) * factors[fine[:-1] // MINUTE_MS - first]
         return np.asarray(np.add.reduceat(parts, np.searchsorted(fine, edges[:-1])))
 
-    def _addresses(self, edges: Times, closes: NDArray[np.bool_]) -> tuple[Times, Times]:
-        cells = (edges[:-1] - self._phase) // self._interval
-        ordinals = np.zeros(len(closes), dtype=np.int64)
-        ordinals[0] = self._ordinal
-        return cells, ordinals
 
-    def _account(self, means: Floats, errors: Floats) -> None:
-        wrong = np.array([c.wrong_rate for c in self._conditions])
-        bad = 1.0 - (1.0 - errors) * (1.0 - wrong) * (1.0 - self._slow)
-        reached = means[:, None] * self._shares
-        stable = bad[:, :1]
-        self.exposed += reached.sum(axis=0)
-        self.bad += (reached * (bad - stable)).sum(axis=0)
-        nowhere = max(0.0, 1.0 - float(self._shares.sum()))
-        self.unserved += float((means * nowhere * (1.0 - stable[:, 0])).sum())
-
-
-def bucket_shares(latency: Latency, factor: float, bounds_s: Sequence[float]) -> Floats:
+@lru_cache(maxsize=1024)
+def bucket_shares(latency: Latency, factor: float, bounds_s: tuple[float, ...]) -> Floats:
     """Probability of each bucket (previous bound, bound], and of what is above the last bound."""
     centre = math.log(latency.median_s * factor)
     below = [_normal_cdf((math.log(bound) - centre) / latency.sigma) for bound in bounds_s]
     return np.diff(np.array([0.0, *below, 1.0]))
 
 
-def _slower_than(latency: Latency, factor: float, seconds: float) -> float:
+def slower_than(latency: Latency, factor: float, seconds: float) -> float:
+    """Probability that a request takes longer than this."""
     return _normal_cdf((math.log(latency.median_s * factor) - math.log(seconds)) / latency.sigma)
 
 

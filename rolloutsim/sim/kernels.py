@@ -16,7 +16,18 @@ import math
 import numpy as np
 from numba import njit
 
-__all__ = ["beta", "binomial", "fill_counts", "gamma", "minute_factors", "philox", "poisson", "uniform"]
+__all__ = [
+    "account",
+    "beta",
+    "binomial",
+    "cell_ends",
+    "fill_counts",
+    "gamma",
+    "minute_factors",
+    "philox",
+    "poisson",
+    "uniform",
+]
 
 _M0 = np.uint64(0xD2E7470EE14C6C93)
 _M1 = np.uint64(0xCA5A826395121157)
@@ -26,6 +37,11 @@ _LOW = np.uint64(0xFFFFFFFF)
 _32 = np.uint64(32)
 _11 = np.uint64(11)
 _INVERSION_MEAN = 10.0
+_NOWHERE = 1e-9
+"""A share that finds no pod counts above this: below, it is rounding."""
+
+SHARE, ERROR, SLOPE, WRONG, SLOW = range(5)
+"""Columns of the conditions of a pool."""
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -221,20 +237,63 @@ def _spread(key, cell, ordinal, variate, count, slots, into):  # type: ignore[no
         mass -= slots[b]
 
 
+@njit(cache=True, nogil=True, inline="always")
+def _failing(pool, ms):  # type: ignore[no-untyped-def]
+    """Probability that a request of a pool fails, this long after its conditions began."""
+    return min(1.0, max(0.0, pool[ERROR] + pool[SLOPE] * ms))
+
+
+@njit(cache=True, nogil=True)
+def cell_ends(now, until, phase, interval):  # type: ignore[no-untyped-def]
+    """``now``, the scrapes after it up to ``until``, and ``until`` if it is none: int64 (P + 1,)."""
+    first = now + interval - (now - phase) % interval
+    scrapes = (until - first) // interval + 1 if until >= first else 0
+    last = first + (scrapes - 1) * interval
+    edges = np.empty(1 + scrapes + (1 if scrapes == 0 or last < until else 0), dtype=np.int64)
+    edges[0] = now
+    for j in range(scrapes):
+        edges[1 + j] = first + j * interval
+    edges[-1] = until
+    return edges
+
+
+@njit(cache=True, nogil=True)
+def account(edges, since, means, pools, accounts):  # type: ignore[no-untyped-def]
+    """Add what is expected of successive pieces of time.
+
+    ``accounts`` : (V + 1, 2), for each pool the requests that reached it, and the bad ones among them
+    beyond what pool 0 would have had; last, the requests that found no pod and pool 0 would have served.
+    """
+    for j in range(means.shape[0]):
+        middle = 0.5 * (edges[j] + edges[j + 1]) - since
+        nowhere, stable = 1.0, 0.0
+        for v in range(pools.shape[0]):
+            pool = pools[v]
+            bad = 1.0 - (1.0 - _failing(pool, middle)) * (1.0 - pool[WRONG]) * (1.0 - pool[SLOW])
+            if v == 0:
+                stable = bad
+            accounts[v, 0] += means[j] * pool[SHARE]
+            accounts[v, 1] += means[j] * pool[SHARE] * (bad - stable)
+            nowhere -= pool[SHARE]
+        if nowhere > _NOWHERE:
+            accounts[-1, 0] += means[j] * nowhere * (1.0 - stable)
+
+
 @njit(cache=True, nogil=True)
 def fill_counts(  # type: ignore[no-untyped-def]
     keys,  # int64 (2 + 2 V, 2): arrivals, routing, errors of each pool, latency of each pool
-    cells,  # int64 (P,): time cell of each piece, counted from the release
-    ordinals,  # int64 (P,): how many pieces of the cell came before
-    minutes,  # int64 (P,): minute of each piece, for errors that come in clusters
+    edges,  # int64 (P + 1,): ends of the pieces; all but perhaps the last are scrapes
+    phase,  # int: a scrape happens at phase plus any multiple of interval
+    interval,  # int: length of a cell
+    ordinal,  # int: how many pieces of the first cell came before
+    since,  # int: when the conditions began
     means,  # float64 (P,): expected requests of each piece
-    rests,  # float64 (P,): expected requests from the piece's start to the end of its cell
-    closes,  # bool (P,): the piece ends with a scrape
-    left,  # int: requests that remain of the cell that is open, if the first ordinal is not 0
-    shares,  # float64 (V,): share of the requests that goes to each pool
+    rest,  # float: expected requests from the last piece's start to the end of its cell
+    closing,  # bool: the last piece ends with a scrape
+    left,  # int: requests that remain of the cell that is open, if ordinal is not 0
+    pools,  # float64 (V, 5): SHARE of the requests, ERROR, SLOPE of the error rate, WRONG, SLOW
     exact,  # bool: the router splits by weighted round robin and not at random
     carry,  # float64 (V,): what an exact split still owes each pool; changed
-    errors,  # float64 (P, V): probability that a request fails
     icc,  # float: intra-class correlation of errors within a minute
     slots,  # float64 (V, B): probability of each latency bucket; B is 0 when nobody reads latency
     totals,  # int64 (V, 2 + 2 B): successes, errors, bucket counts of each so far; changed
@@ -245,42 +304,48 @@ def fill_counts(  # type: ignore[no-untyped-def]
     The number of requests of a cell is drawn once, from the cell alone, and then split over its pieces,
     pools, outcomes and latency buckets, so that it is the same whatever the policy does inside it.
     """
-    pools = shares.shape[0]
-    buckets = slots.shape[1]
-    row = 0
-    for j in range(cells.shape[0]):
-        cell, ordinal = cells[j], ordinals[j]
+    last = means.shape[0] - 1
+    versions, buckets = pools.shape[0], slots.shape[1]
+    for j in range(last + 1):
+        cell = (edges[j] - phase) // interval
+        closes = closing or j < last
         if ordinal == 0:
-            left = poisson(keys[0, 0], keys[0, 1], cell, 0, 0, rests[j])
-        if closes[j] or rests[j] <= 0.0:
+            left = poisson(keys[0, 0], keys[0, 1], cell, 0, 0, means[j] if closes else rest)
+        if closes or rest <= 0.0:
             count = left
         else:
-            count = binomial(keys[0, 0], keys[0, 1], cell, ordinal, 1, left, min(1.0, means[j] / rests[j]))
+            count = binomial(keys[0, 0], keys[0, 1], cell, ordinal, 1, left, min(1.0, means[j] / rest))
         left -= count
         unrouted, share_left = count, 1.0
-        for v in range(pools - 1, -1, -1):
+        middle = 0.5 * (edges[j] + edges[j + 1])
+        for v in range(versions - 1, -1, -1):
+            share = pools[v, SHARE]
             if exact:
-                carry[v] += count * shares[v]
+                carry[v] += count * share
                 n = min(unrouted, np.int64(math.floor(carry[v] + 1e-9)))
                 carry[v] -= n
-            elif shares[v] >= share_left:
+            elif share >= share_left:
                 n = unrouted
             else:
-                n = binomial(keys[1, 0], keys[1, 1], cell, ordinal, v, unrouted, shares[v] / share_left)
+                n = binomial(keys[1, 0], keys[1, 1], cell, ordinal, v, unrouted, share / share_left)
             unrouted -= n
-            share_left -= shares[v]
+            share_left -= share
+            if n == 0:
+                continue
             key = keys[2 + v]
-            p = errors[j, v]
+            p = _failing(pools[v], middle - since)
             if icc > 0.0 and 0.0 < p < 1.0:
                 weight = 1.0 / icc - 1.0
-                p = beta(key[0], key[1], minutes[j], 2**40, 1, p * weight, (1.0 - p) * weight)
+                minute = np.int64(math.floor(edges[j] / 60_000))
+                p = beta(key[0], key[1], minute, 2**40, 1, p * weight, (1.0 - p) * weight)
             failed = binomial(key[0], key[1], cell, ordinal, 0, n, p)
             totals[v, 0] += n - failed
             totals[v, 1] += failed
-            key = keys[2 + pools + v]
+            key = keys[2 + versions + v]
             _spread(key, cell, ordinal, 0, n - failed, slots[v], totals[v, 2 : 2 + buckets])
             _spread(key, cell, ordinal, buckets, failed, slots[v], totals[v, 2 + buckets :])
-        if closes[j]:
-            rows[row] = totals
-            row += 1
+        ordinal += 1
+        if closes:
+            rows[j] = totals
+            ordinal = 0
     return left

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Protocol
 
 import simpy
+from simpy.events import EventPriority
 
 from rolloutsim.engine import (
     Action,
@@ -32,7 +33,7 @@ from rolloutsim.sim.cluster import Cluster, DeploymentController
 
 __all__ = ["TICK", "Instrument", "Loop", "Network"]
 
-TICK = 2
+TICK = EventPriority(2)
 """SimPy priority of a tick: below URGENT (0) and NORMAL (1)."""
 
 
@@ -80,15 +81,20 @@ class Loop:
         self._unseen: dict[str, None] = {}
         self._wake_at: int | None = None
 
+    @property
+    def now(self) -> int:
+        """The time on the simulated clock, in ms."""
+        return int(self.env.now)
+
     def hear(self, seen: Observation) -> None:
         """Bring an observation to the engine now."""
         self.session.hear(seen)
-        self.wake(self.env.now)
+        self.wake(self.now)
 
     def pods_changed(self, revision: str) -> None:
         """The pods of a revision changed; the engine hears of it before the next tick."""
         self._unseen[revision] = None
-        self.wake(self.env.now)
+        self.wake(self.now)
 
     def wake(self, at: int) -> None:
         """Tick at this time, or earlier if that is already arranged."""
@@ -98,7 +104,7 @@ class Loop:
         event = simpy.Event(self.env)
         event._ok, event._value = True, None
         event.callbacks = [lambda _: self._tick(at)]
-        self.env.schedule(event, priority=TICK, delay=at - self.env.now)
+        self.env.schedule(event, priority=TICK, delay=at - self.now)
 
     def after(self, wait_ms: int, do: Callable[[], None]) -> None:
         """Do something later, before that instant's tick."""
@@ -129,18 +135,20 @@ class Loop:
         self._unseen.pop(revision, None)
         pool = self.cluster.pools.get(revision)
         if pool is None:
-            return RevisionSeen(self.env.now, revision, 0, 0, 0, 0)
-        return RevisionSeen(self.env.now, revision, pool.desired, len(pool.pods), pool.ready, pool.available)
+            return RevisionSeen(self.now, revision, 0, 0, 0, 0)
+        return RevisionSeen(self.now, revision, pool.desired, len(pool.pods), pool.ready, pool.available)
 
     def _perform(self, action: Action) -> Iterator[Observation]:
         match action:
             case CreateRevision(revision=revision):
+                changed = {revision}
                 if self.deployment is None:
                     self.cluster.create(revision)
                 else:
                     self.deployment.apply(revision)
-                    self.pods_changed(revision)
-                yield self._seen(revision)
+                    changed |= self.deployment.reconcile()
+                for each in sorted(changed):
+                    yield self._seen(each)
             case Scale(revision=revision, replicas=replicas):
                 self.cluster.scale(revision, replicas)
                 yield self._seen(revision)
@@ -149,16 +157,16 @@ class Loop:
                 yield self._seen(revision)
             case SetService(role=role, revision=revision):
                 self._network.set_service(role, revision)
-                yield ServiceSeen(self.env.now, role, revision)
+                yield ServiceSeen(self.now, role, revision)
             case SetWeight(weight=weight):
-                yield WeightSeen(self.env.now, weight, self._network.set_weight(weight))
+                yield WeightSeen(self.now, weight, self._network.set_weight(weight))
             case Measure():
                 yield from self._measure(action)
             case _:
                 pass
 
     def _measure(self, request: Measure) -> Iterator[Observation]:
-        started = self.env.now
+        started = self.now
         answer = self._instrument.measure(request, started)
         if answer is None:
             return
@@ -172,4 +180,4 @@ class Loop:
         if wait_ms == 0:
             yield measured(started)
         else:
-            self.after(wait_ms, lambda: self.hear(measured(self.env.now)))
+            self.after(wait_ms, lambda: self.hear(measured(self.now)))

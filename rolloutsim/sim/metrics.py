@@ -57,13 +57,15 @@ class Metrics:
         self._series = exposition(telemetry.preset, service.name, telemetry.labels, pools, latency)
         self._ids = [self.store.add_series(dict(labels)) for labels in self._series.labels]
         self._exists = np.zeros(len(self._ids), dtype=np.bool_)
+        self._missing = True
+        self._present: tuple[NDArray[np.intp], tuple[int, ...]] | None = None
         self._alive: tuple[bool, ...] = ()
         self._scraped = np.zeros(len(self._ids), dtype=np.bool_)
         self._dying = np.zeros(len(self._ids), dtype=np.bool_)
         self._counted = np.zeros((len(pools), 2), dtype=np.int64)
         self._seconds = np.zeros((len(pools), 2))
         self._asking = True
-        self._hidden: list[tuple[list[int], Times, Floats]] = []
+        self._hidden: list[tuple[tuple[int, ...], Times, Floats]] = []
         self._begin(service)
 
     def _begin(self, service: Service) -> None:
@@ -87,6 +89,7 @@ class Metrics:
         )
         self._dying = (self._dying | self._scraped) & ~scraped & self._exists
         self._scraped = scraped
+        self._present = None
         if self._telemetry.counters_from_zero:
             self._exists |= scraped
 
@@ -135,29 +138,45 @@ class Metrics:
                 return MeasureError("Prometheus metric type not supported")
 
     def _publish(self, scrapes: Scrapes) -> None:
-        kept = self._kept(scrapes.times_ms)
-        times = scrapes.times_ms[kept]
-        values = self._values(scrapes)[kept]
+        times, values = scrapes.times_ms, self._values(scrapes)
+        if self._telemetry.gaps or self._telemetry.missed > 0.0:
+            kept = self._kept(times)
+            times, values = times[kept], values[kept]
         if not len(times):
             return
         if self._dying.any():
-            ids = [self._ids[index] for index in np.flatnonzero(self._dying)]
-            self._add(ids, times[:1], np.full((1, len(ids)), STALE_NAN))
-            self._dying[:] = False
-        first = 0
+            self._publish_stale(times[:1])
+        if self._missing:
+            times, values = self._publish_births(times, values)
+        self._publish_rows(times, values)
+
+    def _publish_stale(self, times: Times) -> None:
+        """Mark the end of the series whose pods are gone."""
+        ids = tuple(self._ids[index] for index in np.flatnonzero(self._dying))
+        self._add(ids, times, np.full((1, len(ids)), STALE_NAN))
+        self._dying[:] = False
+
+    def _publish_births(self, times: Times, values: Floats) -> tuple[Times, Floats]:
+        """Publish up to the last scrape at which a series begins to exist; return what remains."""
         begun = values[:, self._series.counts] > 0.0
         new = np.flatnonzero(~self._exists & begun[-1])
-        for row in np.unique(np.argmax(begun[:, new], axis=0)) if len(new) else ():
+        first = 0
+        for row in np.unique(np.argmax(begun[:, new], axis=0)).tolist() if len(new) else ():
             self._publish_rows(times[first:row], values[first:row])
             self._exists |= begun[row]
-            first = int(row)
-        self._publish_rows(times[first:], values[first:])
+            self._present = None
+            first = row
+        self._missing = not self._exists.all()
+        return times[first:], values[first:]
 
     def _publish_rows(self, times: Times, values: Floats) -> None:
         if not len(times):
             return
-        which = np.flatnonzero(self._exists & self._scraped)
-        self._add([self._ids[index] for index in which], times, values[:, which])
+        if self._present is None:
+            which = np.flatnonzero(self._exists & self._scraped)
+            self._present = which, tuple(self._ids[index] for index in which)
+        which, ids = self._present
+        self._add(ids, times, values[:, which])
 
     def _values(self, scrapes: Scrapes) -> Floats:
         """Value of every series at every scrape: (R, S)."""
@@ -176,7 +195,7 @@ class Metrics:
         raw = np.concatenate(columns, axis=2, dtype=np.float64).reshape(rows, -1)
         return np.asarray(raw @ self._series.adds)
 
-    def _add(self, ids: list[int], times: Times, values: Floats) -> None:
+    def _add(self, ids: tuple[int, ...], times: Times, values: Floats) -> None:
         if self._telemetry.lag_ms:
             self._hidden.append((ids, times, values))
         else:

@@ -312,7 +312,9 @@ def _scenario_digest(scenario: Scenario) -> str:
 
 
 def _manifest(policy: Policy, scenario: Scenario, seed: int, run: int) -> dict[str, Any]:
-    known = provenance(policies={policy.name: digest(policy)}, scenarios=[scenario.name], seed=seed, runs=1)
+    known = provenance(
+        {policy.name: digest(policy)}, {scenario.name: _scenario_digest(scenario)}, seed=seed, runs=1
+    )
     return {
         "apiVersion": API_VERSION,
         "world": "simulated",

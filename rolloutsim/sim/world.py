@@ -85,6 +85,8 @@ class World:
         self.env = simpy.Environment(ORIGIN_MS)
         self.router = _router(policy, scenario)
         self._moves = 0
+        self._looks = 0
+        self._looked_at: tuple[int, int] | None = None
         self._conditions: tuple[Conditions, ...] = ()
         self._new_began: int | None = None
         self._set_up_loop()
@@ -160,7 +162,7 @@ class World:
     def set_service(self, role: Role, revision: str) -> None:
         def move() -> None:
             self.router.services[role] = revision
-            self.loop.wake(self.env.now)
+            self._look()
 
         self._move(move)
 
@@ -171,8 +173,8 @@ class World:
         def move() -> None:
             self.router.weight = weight
             if verifies:
-                self.loop.hear(WeightSeen(self.env.now, weight, True))
-            self.loop.wake(self.env.now)
+                self.loop.hear(WeightSeen(self.loop.now, weight, True))
+            self._look()
 
         self._move(move)
         return False if verifies else None
@@ -193,23 +195,32 @@ class World:
 
     def _pods_changed(self, revision: str) -> None:
         if revision == NEW and self._new_began is None:
-            self._new_began = self.env.now - ORIGIN_MS
+            self._new_began = self.loop.now - ORIGIN_MS
             self._arrange(breakpoints(self._release, self._new_began))
         self.loop.pods_changed(revision)
 
     def _arrange(self, times: list[int]) -> None:
         """Look at the world again at these times (ms from the release)."""
-        now = self.env.now - ORIGIN_MS
+        now = self.loop.now - ORIGIN_MS
         for time in times:
             if time > now:
-                self.loop.after(time - now, lambda: self.loop.wake(self.env.now))
+                self.loop.after(time - now, self._look)
+
+    def _look(self) -> None:
+        """Something moved: look at the whole world at the end of this instant."""
+        self._looks += 1
+        self.loop.wake(self.loop.now)
 
     # --- traffic and truth ------------------------------------------------------------------------
 
     def _refresh(self) -> None:
-        """Bring the data plane up to now, and let new conditions hold from now on."""
-        now = self.env.now - ORIGIN_MS
+        """If anything moved, bring the data plane up to now, and let new conditions hold from now on."""
         cluster = self.loop.cluster
+        moved = (cluster.changes, self._looks)
+        if moved == self._looked_at:
+            return
+        self._looked_at = moved
+        now = self.loop.now - ORIGIN_MS
         ready = {name: pool.ready for name, pool in cluster.pools.items()}
         stable, canary, new = self.router.shares(STABLE, NEW, ready)
         moment = Moment(now, self._new_began, canary + new, rate_rps(self._service.traffic, now))
@@ -236,21 +247,20 @@ class World:
         self.people.see(new * worse + nowhere * (1.0 - float(bad[0])))
         touched = new > 0.0 and (worse > 0.0 or self._conditions[1].wrong_rate > 0.0)
         if self.onset is None and (touched or nowhere > 0.0):
-            self.onset = self.env.now
+            self.onset = self.loop.now
         decided = self.aborted is not None or self.gave_up is not None
         if decided and self.mitigated is None and new == 0.0:
-            self._mitigate()
-
-    def _mitigate(self) -> None:
-        self.mitigated = self.env.now
-        self._rollout_over()
+            self.mitigated = self.loop.now
+            self._rollout_over()
 
     def _rollout_over(self) -> None:
+        """Nothing that happens from now on counts as exposure."""
+        self._catch_up()
         if self.exposed_until_over is None:
             self.exposed_until_over = float(self.plane.exposed[1:].sum())
 
     def _count_pods(self) -> None:
-        now, pods = self.env.now, self.loop.cluster.total()
+        now, pods = self.loop.now, self.loop.cluster.total()
         self.extra_pod_ms += max(0, self._pods - self.policy.replicas) * (now - self._pods_since)
         self._pods_since, self._pods = now, pods
         self.peak_pods = max(self.peak_pods, pods)
@@ -262,7 +272,7 @@ class World:
             pool = self.loop.cluster.pools.get(revision)
             self._truth(
                 Truth(
-                    at=self.env.now,
+                    at=self.loop.now,
                     revision=revision,
                     share=share,
                     rate_rps=rate,
@@ -278,19 +288,19 @@ class World:
         for event in entry.events:
             match event:
                 case Promoted(revision=revision) if revision == NEW and self.promoted is None:
-                    self.promoted = self.env.now
-                    self._catch_up()
-                    self._rollout_over()
+                    self.promoted = self.loop.now
+                    if self._release.healthy:
+                        self._rollout_over()
                 case Aborted(message=message) if self.aborted is None:
-                    self.aborted = (self.env.now, message)
+                    self.aborted = (self.loop.now, message)
                 case PhaseChanged(phase=Phase.DEGRADED, message=message) if self.degraded is None:
-                    self.degraded = (self.env.now, message)
+                    self.degraded = (self.loop.now, message)
         self.measurements += sum(type(event) is MeasurementTaken for event in entry.events)
         if self._record is not None:
             self._record(entry)
 
     def _catch_up(self) -> None:
-        self.metrics.advance(self.env.now - ORIGIN_MS)
+        self.metrics.advance(self.loop.now - ORIGIN_MS)
 
     def _after_tick(self) -> None:
         self._refresh()
@@ -299,19 +309,19 @@ class World:
         if waits and not self._asked:
             self.people.asked(lambda: awaits_person(session.policy, session.state))
         self._asked = waits
-        if self.promoted is not None or self.aborted is not None:
+        if self._truth is None and (self.promoted is not None or self.aborted is not None):
             self.metrics.nobody_will_ask()
 
     def _promote(self) -> None:
         session = self.loop.session
-        self.loop.hear(promote(session.policy, session.state, self.env.now, OPERATOR))
+        self.loop.hear(promote(session.policy, session.state, self.loop.now, OPERATOR))
 
     def _give_up(self) -> None:
         """Abort what is in progress; roll back what was promoted."""
         if self.gave_up is not None or self.aborted is not None:
             return
-        self.gave_up = self.env.now
-        session, now = self.loop.session, self.env.now
+        self.gave_up = self.loop.now
+        session, now = self.loop.session, self.loop.now
         if self.promoted is None:
             self.loop.hear(abort(session.policy, session.state, now, OPERATOR))
         else:
@@ -320,7 +330,7 @@ class World:
 
     def _skip_the_steps(self) -> None:
         session = self.loop.session
-        self.loop.hear(promote_full(session.policy, session.state, self.env.now, OPERATOR))
+        self.loop.hear(promote_full(session.policy, session.state, self.loop.now, OPERATOR))
 
     # --- play -------------------------------------------------------------------------------------
 

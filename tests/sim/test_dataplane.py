@@ -18,7 +18,10 @@ def plane(service=None, *, seed=1, bounds=BOUNDS, versions=(0, 1), start_ms=0, p
     return DataPlane(service, seed, 0, versions, bounds, start_ms=start_ms, phase_ms=phase_ms)
 
 
-def run(made, cuts, conditions=(Conditions(0.9, 0.01), Conditions(0.1, 0.05))):
+USUAL = (Conditions(0.9, 0.01), Conditions(0.1, 0.05))
+
+
+def run(made, cuts, conditions=USUAL):
     made.change(conditions)
     scrapes = [made.advance(cut) for cut in cuts]
     times = np.concatenate([s.times_ms for s in scrapes if s is not None])

@@ -19,7 +19,9 @@ def test_philox_is_the_generator_of_numpy(k0, k1, c0, c1, c2, c3):
         key=np.array([k0, k1], dtype=np.uint64), counter=np.array([c0, c1, c2, c3], dtype=np.uint64)
     )
     # numpy counts up before its first block
-    assert tuple(reference.random_raw(4).tolist()) == kernels.philox(k0, k1, c0 + 1, c1, c2, c3)
+    assert tuple(reference.random_raw(4).tolist()) == kernels.philox(
+        *(np.uint64(word) for word in (k0, k1, c0 + 1, c1, c2, c3))
+    )
 
 
 def test_uniforms_are_uniform():
