@@ -41,11 +41,12 @@ class Outcome:
     release before it was promoted, and the release was bad. ``false_abort``: the rollout was aborted
     and the release was good. ``time_to_detect_s`` runs from the first request that the fault touched to
     the decision, ``time_to_mitigate_s`` to the moment at which no traffic reached the version; NaN when
-    it did not happen. ``bad_requests``: failures (or wrong answers) beyond what the stable version would
-    have had, until the horizon, promotion included. ``requests_exposed``: requests that reached the new
-    version; a good one until it was promoted, a bad one until it was gone or the horizon was reached. ``budget_spent``: ``bad_requests`` as a share of the service's
-    error budget. ``duration_s``: until promoted, or aborted, else the horizon. ``pod_hours``: above the
-    wanted replicas. ``human_waits``: times the rollout waited for a person.
+    it did not happen. ``bad_requests``: failures (or wrong answers) beyond what the stable version
+    would have had, until the horizon, promotion included. ``requests_exposed``: requests that reached
+    the new version; a good one until it was promoted, a bad one until it was gone or the horizon was
+    reached. ``budget_spent``: ``bad_requests`` as a share of the service's error budget.
+    ``duration_s``: until promoted, or aborted, else the horizon. ``pod_hours``: above the wanted
+    replicas. ``human_waits``: times the rollout waited for a person.
     """
 
     policy: str

@@ -196,7 +196,9 @@ def test_timeline_of_a_file_that_is_no_trace(tmp_path: Path) -> None:
 
 
 def test_an_empty_trace_can_be_drawn() -> None:
-    assert png(plot_timeline(Trace({"kind": "manifest"}, ())))
+    figure = plot_timeline(Trace({"kind": "manifest"}, ()))
+    assert png(figure)
+    assert [text.get_text() for text in panels(figure)[3].texts] == ["nothing was measured"]
 
 
 def test_comparison_has_two_panels_for_bad_and_two_for_good_releases() -> None:
@@ -228,6 +230,16 @@ def test_comparison_draws_each_interval_and_tells_policies_apart_without_colour(
     assert [tuple(points(line)) for line in intervals] == [pytest.approx(pair) for pair in expected]
     markers = {str(line.get_marker()) for line in caught.lines} - {"None"}
     assert len(markers) == 3
+
+
+@pytest.mark.parametrize(("least", "scale", "left"), [(0.0, "symlog", -10.0), (5000.0, "log", 1000.0)])
+def test_bad_requests_use_the_decades_they_need(least: float, scale: str, left: float) -> None:
+    rows = [
+        outcome(scenario=s, run=r, bad_requests=b) for r in range(3) for s, b in (("a", least), ("b", 5e3))
+    ]
+    axes = panels(plot_comparison(build_results(rows, kind="Comparison", notes=(), provenance={})))[1]
+    assert axes.get_xscale() == scale
+    assert axes.get_xlim()[0] == pytest.approx(left)
 
 
 def test_axes_of_the_caller_are_used() -> None:

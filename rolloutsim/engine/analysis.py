@@ -22,12 +22,12 @@ from rolloutsim.engine.events import (
     MeasureError,
     MeasurementTaken,
     RunChanged,
+    RunPhase,
     TerminateMeasurement,
 )
 from rolloutsim.engine.measurements import (
     Measurement,
     MetricState,
-    RunPhase,
     answer_timeout_ms,
     assessed,
     begun,

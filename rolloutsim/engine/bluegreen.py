@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from rolloutsim.engine import progress, runs
 from rolloutsim.engine.draft import Draft
-from rolloutsim.engine.events import Role
-from rolloutsim.engine.measurements import RunPhase
+from rolloutsim.engine.events import Role, RunPhase
 from rolloutsim.engine.pauses import blue_green_pause_over, needs_blue_green_pause
 from rolloutsim.engine.scaling import blue_green_count, remove_old_revisions, scale_blue_green
 from rolloutsim.engine.state import BLUE_GREEN_PAUSE, Revision, RunSeen, Waiting

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from rolloutsim.engine import progress, runs
 from rolloutsim.engine.draft import Draft
-from rolloutsim.engine.events import StepCompleted, StepsSkipped
-from rolloutsim.engine.measurements import RunPhase
+from rolloutsim.engine.events import RunPhase, StepCompleted, StepsSkipped
 from rolloutsim.engine.pauses import canary_pause_over, pause_at_step
 from rolloutsim.engine.replicas import at_desired_counts, progress_reached
 from rolloutsim.engine.scaling import remove_old_revisions, scale_canary

@@ -6,8 +6,7 @@ observation for the engine like any other. A command that does not apply writes 
 
 from __future__ import annotations
 
-from rolloutsim.engine.events import StatusPatched
-from rolloutsim.engine.measurements import RunPhase
+from rolloutsim.engine.events import RunPhase, StatusPatched
 from rolloutsim.engine.state import State
 from rolloutsim.policy.model import Canary, Policy
 

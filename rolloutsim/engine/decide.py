@@ -79,13 +79,13 @@ def decide(policy: Policy, state: State, seen: Observation) -> Decision:
     state = at_time(state, seen.at)
     if due is None or state.now < due:
         return Decision(state)
-    return _tick(Work(policy, state, state.now))
+    return _tick(Work(policy, state, state.now), state)
 
 
 # --- one tick -------------------------------------------------------------------------------------
 
 
-def _tick(work: Work) -> Decision:
+def _tick(work: Work, state: State) -> Decision:
     if work.retry_at is not None and work.now >= work.retry_at:
         work.waiting, work.unanswered, work.retry_at = None, (), None
         work.dirty = True
@@ -94,12 +94,17 @@ def _tick(work: Work) -> Decision:
     if asked or (work.retry_at is not None and (work.unanswered or work.waiting is None)):
         work.dirty = work.dirty or work.changed
         return work.freeze()
+    if work.waiting is None and not (work.dirty or work.changed or _timer_is_over(work.policy, state)):
+        work.looked_at = work.now
+        return work.freeze()
     if work.waiting is not None:
         waiting = work.waiting
         work.waiting, work.retry_at = None, None
         work.resume(waiting)
         _finish(work, waiting)
         work.open(work.facts.revisions)
+    # The pass sees what changed so far; only what it changes itself calls for another one.
+    work.changed = False
     _pass(work)
     work.looked_at = work.now
     work.dirty = work.changed
@@ -180,9 +185,23 @@ def deadline(policy: Policy, state: State) -> int | None:
         return state.now
     times = [] if due is None else [due]
     times.extend(time for time in _timers(policy, state) if time > state.looked_at)
+    times.extend(time for run in state.runs for time in askings(run, state.looked_at))
+    late = _late(policy, state)
+    if late is not None and late + PROGRESS_CHECK_MS > state.looked_at:
+        times.append(late + PROGRESS_CHECK_MS)
     if times:
         return max(state.now, min(times))
     return None if _at_rest(state) else max(state.now, state.looked_at + RESYNC_MS)
+
+
+def _timer_is_over(policy: Policy, state: State) -> bool:
+    """Whether a pass may come to something else than the last one because of the time alone."""
+    if state.now >= state.looked_at + RESYNC_MS:
+        return True
+    late = _late(policy, state)
+    return (late is not None and late <= state.now) or any(
+        time <= state.now for time in _timers(policy, state)
+    )
 
 
 def _run_due(state: State) -> int | None:
@@ -197,18 +216,21 @@ def _run_due(state: State) -> int | None:
 def _timers(policy: Policy, state: State) -> list[int]:
     facts, status = state.facts, state.status
     times = [r.scale_down_at for r in facts.revisions if r.scale_down_at is not None and r.desired > 0]
-    times.extend(time for run in state.runs for time in askings(run, state.looked_at))
     end = pause_end(policy, status)
     if end is not None and not facts.paused:
         times.append(end)
     if facts.verified is False:
         times.append(facts.weight_at + VERIFY_RETRY_MS)
-    timed_out = status.progressing is not None and status.progressing.reason == progress.TIMED_OUT
-    if not timed_out and not status.healthy and not status.pauses and not facts.paused and not status.abort:
-        late = progress.progress_deadline(policy, facts, status)
-        if late is not None:
-            times.append(late + PROGRESS_CHECK_MS)
     return times
+
+
+def _late(policy: Policy, state: State) -> int | None:
+    """When the update counts as stuck; None if it cannot, or does already."""
+    facts, status = state.facts, state.status
+    timed_out = status.progressing is not None and status.progressing.reason == progress.TIMED_OUT
+    if timed_out or status.healthy or status.pauses or facts.paused or status.abort:
+        return None
+    return progress.progress_deadline(policy, facts, status)
 
 
 def _at_rest(state: State) -> bool:

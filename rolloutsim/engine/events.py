@@ -40,6 +40,7 @@ __all__ = [
     "RevisionSeen",
     "Role",
     "RunChanged",
+    "RunPhase",
     "Scale",
     "ServiceSeen",
     "SetRoute",
@@ -77,6 +78,31 @@ class Failure(StrEnum):
 
     REFUSED = "refused"
     UNKNOWN = "unknown"
+
+
+class RunPhase(StrEnum):
+    """Phase of a run or of a metric in it (Argo Rollouts, ``AnalysisPhase``); NEW is its empty phase."""
+
+    NEW = ""
+    PENDING = "Pending"
+    RUNNING = "Running"
+    SUCCESSFUL = "Successful"
+    FAILED = "Failed"
+    INCONCLUSIVE = "Inconclusive"
+    ERROR = "Error"
+
+    @property
+    def completed(self) -> bool:
+        return self not in _OPEN
+
+    @property
+    def bad(self) -> bool:
+        """Failed, Error or Inconclusive: one such metric ends its run."""
+        return self in _BAD
+
+
+_OPEN = frozenset({RunPhase.NEW, RunPhase.PENDING, RunPhase.RUNNING})
+_BAD = frozenset({RunPhase.FAILED, RunPhase.ERROR, RunPhase.INCONCLUSIVE})
 
 
 # --- observations ---------------------------------------------------------------------------------
@@ -343,7 +369,7 @@ class RunChanged:
     """An analysis run changed phase."""
 
     run: str
-    phase: str
+    phase: RunPhase
     message: str = ""
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from decimal import Decimal
-from enum import StrEnum
 
 from rolloutsim.conditions import (
     FloatPointerResult,
@@ -21,6 +20,7 @@ from rolloutsim.conditions import (
     StringResult,
     VectorResult,
 )
+from rolloutsim.engine.events import RunPhase
 from rolloutsim.policy.model import (
     JobProvider,
     Metric,
@@ -34,7 +34,6 @@ __all__ = [
     "Counters",
     "Measurement",
     "MetricState",
-    "RunPhase",
     "answer_timeout_ms",
     "assessed",
     "begun",
@@ -55,31 +54,6 @@ LONG_RUNNING = ("kayenta", "plugin")
 """Kinds of providers, besides jobs, whose measurements go on between passes; a plugin's has its name."""
 SHOWN_ITEMS = 16
 SHOWN_CHARACTERS = 256
-
-
-class RunPhase(StrEnum):
-    """Phase of a run or of a metric in it (Argo Rollouts, ``AnalysisPhase``); NEW is its empty phase."""
-
-    NEW = ""
-    PENDING = "Pending"
-    RUNNING = "Running"
-    SUCCESSFUL = "Successful"
-    FAILED = "Failed"
-    INCONCLUSIVE = "Inconclusive"
-    ERROR = "Error"
-
-    @property
-    def completed(self) -> bool:
-        return self not in _OPEN
-
-    @property
-    def bad(self) -> bool:
-        """Failed, Error or Inconclusive: one such metric ends its run."""
-        return self in _BAD
-
-
-_OPEN = frozenset({RunPhase.NEW, RunPhase.PENDING, RunPhase.RUNNING})
-_BAD = frozenset({RunPhase.FAILED, RunPhase.ERROR, RunPhase.INCONCLUSIVE})
 
 
 @dataclass(frozen=True, slots=True)

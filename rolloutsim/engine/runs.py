@@ -5,8 +5,8 @@ from __future__ import annotations
 from rolloutsim.conditions import judge
 from rolloutsim.engine.analysis import RunState, advance, create_run, next_due, record, terminate
 from rolloutsim.engine.binding import late_values
-from rolloutsim.engine.events import Measure, Measured
-from rolloutsim.engine.measurements import MetricState, RunPhase, answer_timeout_ms, in_flight
+from rolloutsim.engine.events import Measure, Measured, RunPhase
+from rolloutsim.engine.measurements import MetricState, answer_timeout_ms, in_flight
 from rolloutsim.engine.state import (
     BLUE_GREEN_PAUSE,
     CANARY_PAUSE,
@@ -47,7 +47,10 @@ _REASONS = (
 
 
 def advance_runs(work: Work) -> bool:
-    """One pass over every run that is due; True if it asked for measurements."""
+    """One pass over every run that is due; True if it asked for measurements.
+
+    The rollout reads nothing but the phase and the message of a run, so only they make a change for it.
+    """
     asked = False
     for name, run in work.runs.items():
         due = next_due(run)
@@ -58,7 +61,8 @@ def advance_runs(work: Work) -> bool:
         work.actions.extend(moved.requests)
         work.events.extend(moved.events)
         asked = asked or any(isinstance(request, Measure) for request in moved.requests)
-        work.changed = True
+        if moved.run.phase is not run.phase or moved.run.message != run.message:
+            work.changed = True
     return asked
 
 

@@ -11,8 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rolloutsim.engine.analysis import RunState
-from rolloutsim.engine.events import Action, Event, Phase, Role
-from rolloutsim.engine.measurements import RunPhase
+from rolloutsim.engine.events import Action, Event, Phase, Role, RunPhase
 
 __all__ = [
     "BLUE_GREEN_PAUSE",

@@ -140,7 +140,7 @@ def _name_rows(axes: Axes, scenarios: Sequence[str], step: float) -> None:
 
 
 def _scale(axes: Axes, quantity: _Quantity, ends: Sequence[float]) -> None:
-    """The x axis: rates from 0 to 100, totals from 0 or, over decades, from the decade below the least."""
+    """The x axis: rates from 0 to 100, totals from 0, or over the decades they need."""
     least, most = min(ends), max(ends)
     if quantity.top is not None:
         axes.set_xlim(-0.02 * quantity.top, 1.02 * quantity.top)
@@ -150,8 +150,10 @@ def _scale(axes: Axes, quantity: _Quantity, ends: Sequence[float]) -> None:
         axes.set_xscale("log")
         axes.set_xlim(10.0 ** math.floor(math.log10(least)), 1.5 * most)
     else:
-        axes.set_xscale("symlog", linthresh=1.0)
-        axes.set_xlim(min(-0.1, 1.5 * least), max(1.5 * most, 1.0))
+        smallest = min((abs(end) for end in ends if abs(end) >= 1.0), default=1.0)
+        linear = max(1.0, 10.0 ** (math.floor(math.log10(smallest)) - 1))
+        axes.set_xscale("symlog", linthresh=linear)
+        axes.set_xlim(min(-0.1 * linear, 1.5 * least), max(1.5 * most, linear))
 
 
 def _legend(place: Axes, policies: Sequence[str]) -> None:

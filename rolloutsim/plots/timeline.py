@@ -158,6 +158,10 @@ def _draw_verdicts(axes: Axes, timeline: Timeline, metrics: Sequence[str]) -> No
             linestyle="none",
             markersize=6,
         )
+    if not metrics:
+        axes.text(
+            0.5, 0.5, "nothing was measured", transform=axes.transAxes, ha="center", va="center", color=GREY
+        )
     axes.set_yticks(range(len(metrics)), metrics)
     axes.set_ylim(max(len(metrics), 1) - 0.4, -0.6)
 

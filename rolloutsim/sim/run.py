@@ -112,7 +112,7 @@ def trace_run(
     truths: list[Truth] = []
     world = World(policy, scenario, seed, run, record=entries.append, truth=truths.append)
     world.play()
-    return _manifest(policy, scenario, seed, run), list(_records(world, entries, truths))
+    return _manifest(world, seed, run), list(_records(world, entries, truths))
 
 
 def check(policy: Policy, scenario: Scenario) -> None:
@@ -311,7 +311,8 @@ def _scenario_digest(scenario: Scenario) -> str:
     return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
 
 
-def _manifest(policy: Policy, scenario: Scenario, seed: int, run: int) -> dict[str, Any]:
+def _manifest(world: World, seed: int, run: int) -> dict[str, Any]:
+    policy, scenario = world.policy, world.scenario
     known = provenance(
         {policy.name: digest(policy)}, {scenario.name: _scenario_digest(scenario)}, seed=seed, runs=1
     )
@@ -321,6 +322,7 @@ def _manifest(policy: Policy, scenario: Scenario, seed: int, run: int) -> dict[s
         "run": run,
         "start": ORIGIN_MS,
         "policy": to_json(policy),
+        "snapshot": to_json(world.snapshot),
         "provenance": known,
     }
 

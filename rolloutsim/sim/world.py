@@ -116,7 +116,8 @@ class World:
 
     def _set_up_loop(self) -> None:
         policy = self.policy
-        state = start(policy, _snapshot(policy))
+        self.snapshot = _snapshot(policy)
+        state = start(policy, self.snapshot)
         session = Session(policy, state, self._journal)
         self.loop = Loop(
             self.env, session, self, self, before_tick=self._refresh, after_tick=self._after_tick

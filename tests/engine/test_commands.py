@@ -20,7 +20,7 @@ from rolloutsim.engine import (
     skip_step,
     start,
 )
-from rolloutsim.engine.measurements import RunPhase
+from rolloutsim.engine.events import RunPhase
 from rolloutsim.engine.state import INCONCLUSIVE_PAUSE, PauseCondition, RunSeen
 from rolloutsim.policy.model import BlueGreen, Canary, Pause, Policy, SetWeight
 
