@@ -11,9 +11,7 @@ READY = {"v1": 10, "v2": 1}
 
 
 def weighted(weight, **options):
-    return Router(
-        Routing.WEIGHT, weight=weight, services={Role.STABLE: "v1", Role.CANARY: "v2"}, **options
-    )
+    return Router(Routing.WEIGHT, weight=weight, services={Role.STABLE: "v1", Role.CANARY: "v2"}, **options)
 
 
 def test_by_weight():

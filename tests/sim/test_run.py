@@ -213,12 +213,11 @@ def test_people_roll_back_what_the_gate_let_through():
     assert rows["bad_requests"].between(0.2 * 100 * 360, 0.2 * 100 * 420).all()
 
 
-def test_a_gap_in_the_scrapes_makes_a_gate_slower(canary):
-    def detected_after(**telemetry):
-        bad = scenario(ERRORS, telemetry=Telemetry(scrape_phase_ms=0, **telemetry))
-        return float(simulate(canary, bad, runs=20).runs["time_to_detect_s"].mean())
-
-    assert detected_after(gaps=(Gap(0, 560_000),)) > detected_after()
+def test_a_gap_in_the_scrapes_aborts_a_good_release_unless_the_gate_is_guarded(canary, guarded):
+    """Five errors in a row, ten seconds apart, as soon as the window has run empty."""
+    gap = scenario(telemetry=Telemetry(gaps=(Gap(0, 560_000),)))
+    assert (simulate(canary, gap, runs=5).runs["false_abort"]).all()
+    assert (simulate(guarded, gap, runs=5).runs["end"] == End.PROMOTED).all()
 
 
 def test_samples_that_come_too_late_are_no_evidence(guarded):
