@@ -12,13 +12,13 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from synthetic import outcome, outcomes, trace
 
 from rolloutsim.errors import InputError
 from rolloutsim.plots import plot_comparison, plot_timeline
 from rolloutsim.plots.reading import read_timeline
 from rolloutsim.tables import Results, build_results
 from rolloutsim.trace import Trace, write_trace
+from tests.synthetic import outcome, outcomes, trace
 
 SCENARIOS = {"healthy": 0.02, "err-step": 0.6, "silent-wrong": 0.02}
 

@@ -8,11 +8,11 @@ import random
 
 import numpy as np
 import pytest
-from synthetic import outcome, outcomes
 
 from rolloutsim.estimates import mean_interval, rate
 from rolloutsim.outcomes import Outcome, column_names
 from rolloutsim.tables import Results, build_results, provenance
+from tests.synthetic import outcome, outcomes
 
 KNOWN = provenance(
     {"starter": "sha256:11", "tuned": "sha256:22"},

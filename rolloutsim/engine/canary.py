@@ -6,11 +6,16 @@ from rolloutsim.engine import progress, runs
 from rolloutsim.engine.draft import Draft
 from rolloutsim.engine.events import RunPhase, StepCompleted, StepsSkipped
 from rolloutsim.engine.pauses import canary_pause_over, pause_at_step
-from rolloutsim.engine.replicas import at_desired_counts, progress_reached
+from rolloutsim.engine.replicas import progress_reached
 from rolloutsim.engine.scaling import remove_old_revisions, scale_canary
 from rolloutsim.engine.state import CANARY_PAUSE, Waiting
 from rolloutsim.engine.steps import current_step, step_text
-from rolloutsim.engine.traffic import canary_picture, end_unverified, reconcile_router, reconcile_services
+from rolloutsim.engine.traffic import (
+    at_desired_counts,
+    end_unverified,
+    reconcile_router,
+    reconcile_services,
+)
 from rolloutsim.engine.work import Work
 from rolloutsim.policy.model import AnalysisStep, Pause, SetCanaryScale, SetWeight, Step
 
@@ -129,16 +134,11 @@ def _completed(work: Work, step: Step, draft: Draft) -> bool:
         case Pause():
             return canary_pause_over(work, step)
         case SetCanaryScale():
-            return _at_desired_counts(work, draft)
+            return at_desired_counts(work, draft.weights)
         case SetWeight():
             unverified = draft.weights is not None and draft.weights.verified is False
-            return not unverified and _at_desired_counts(work, draft)
+            return not unverified and at_desired_counts(work, draft.weights)
         case AnalysisStep():
             return draft.step_run is not None and draft.step_run.phase is RunPhase.SUCCESSFUL
         case _:  # header and mirror routes; experiments and plugins that the world does not play
             return True
-
-
-def _at_desired_counts(work: Work, draft: Draft) -> bool:
-    created = 0 if work.stable is None else work.stable.created
-    return at_desired_counts(work.canary, canary_picture(work, draft.weights), created)

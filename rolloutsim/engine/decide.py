@@ -75,11 +75,11 @@ def decide(policy: Policy, state: State, seen: Observation) -> Decision:
     """The next state, what to do, and what to tell people, upon one observation."""
     if not isinstance(seen, Tick):
         return Decision(fold(policy, state, seen))
-    due = deadline(policy, state)
-    state = at_time(state, seen.at)
-    if due is None or state.now < due:
-        return Decision(state)
-    return _tick(Work(policy, state, state.now), state)
+    now = max(state.now, seen.at)
+    due = _due(policy, state, now)
+    if due is None or now < due:
+        return Decision(at_time(state, now))
+    return _tick(Work(policy, state, now), state)
 
 
 # --- one tick -------------------------------------------------------------------------------------
@@ -94,17 +94,17 @@ def _tick(work: Work, state: State) -> Decision:
     if asked or (work.retry_at is not None and (work.unanswered or work.waiting is None)):
         work.dirty = work.dirty or work.changed
         return work.freeze()
-    if work.waiting is None and not (work.dirty or work.changed or _timer_is_over(work.policy, state)):
-        work.looked_at = work.now
-        return work.freeze()
-    if work.waiting is not None:
-        waiting = work.waiting
+    waiting = work.waiting
+    if waiting is not None:
         work.waiting, work.retry_at = None, None
         work.resume(waiting)
         _finish(work, waiting)
-        work.open(work.facts.revisions)
-    # The pass sees what changed so far; only what it changes itself calls for another one.
+    elif not (work.dirty or work.changed or _timer_is_over(state, work)):
+        work.looked_at = work.now
+        return work.freeze()
+    # The pass sees all that changed so far; only what it changes itself calls for another one.
     work.changed = False
+    work.open(work.facts.revisions)
     _pass(work)
     work.looked_at = work.now
     work.dirty = work.changed
@@ -175,53 +175,58 @@ def deadline(policy: Policy, state: State) -> int | None:
 
     It may be now (``state.now``). The resync of the controller is the deadline of last resort.
     """
+    return _due(policy, state, state.now)
+
+
+def _due(policy: Policy, state: State, now: int) -> int | None:
     if not state.facts.asked:
         return None
-    due = _run_due(state)
+    due = _run_due(state, now)
     if state.unanswered or (state.waiting is None and state.retry_at is not None):
         assert state.retry_at is not None
         return state.retry_at if due is None else min(due, state.retry_at)
-    if state.waiting is not None or state.dirty:
-        return state.now
-    times = [] if due is None else [due]
-    times.extend(time for time in _timers(policy, state) if time > state.looked_at)
-    times.extend(time for run in state.runs for time in askings(run, state.looked_at))
-    late = _late(policy, state)
-    if late is not None and late + PROGRESS_CHECK_MS > state.looked_at:
-        times.append(late + PROGRESS_CHECK_MS)
+    if due == now or state.dirty or state.waiting is not None:
+        return now
+    times = [time for run in state.runs for time in askings(run, state.looked_at)]
+    if due is not None:
+        times.append(due)
+    timer = _next_timer(policy, state, PROGRESS_CHECK_MS)
+    if timer is not None:
+        times.append(timer)
     if times:
-        return max(state.now, min(times))
-    return None if _at_rest(state) else max(state.now, state.looked_at + RESYNC_MS)
+        return max(now, min(times))
+    return None if _at_rest(state) else max(now, state.looked_at + RESYNC_MS)
 
 
-def _timer_is_over(policy: Policy, state: State) -> bool:
-    """Whether a pass may come to something else than the last one because of the time alone."""
-    if state.now >= state.looked_at + RESYNC_MS:
-        return True
-    late = _late(policy, state)
-    return (late is not None and late <= state.now) or any(
-        time <= state.now for time in _timers(policy, state)
-    )
-
-
-def _run_due(state: State) -> int | None:
+def _run_due(state: State, now: int) -> int | None:
     due: int | None = None
     for run in state.runs:
         time = next_due(run)
         if time is not None and (due is None or time < due):
             due = time
-    return None if due is None else max(due, state.now)
+    return None if due is None else max(due, now)
 
 
-def _timers(policy: Policy, state: State) -> list[int]:
+def _timer_is_over(state: State, work: Work) -> bool:
+    """Whether a pass may come to something else than the last one because of the time alone."""
+    timer = _next_timer(work.policy, state, 0)
+    return (timer is not None and timer <= work.now) or work.now >= state.looked_at + RESYNC_MS
+
+
+def _next_timer(policy: Policy, state: State, progress_lag_ms: int) -> int | None:
+    """The first time after the last pass at which the time alone may change what a pass does."""
     facts, status = state.facts, state.status
     times = [r.scale_down_at for r in facts.revisions if r.scale_down_at is not None and r.desired > 0]
-    end = pause_end(policy, status)
-    if end is not None and not facts.paused:
-        times.append(end)
+    if status.pauses and not facts.paused:
+        end = pause_end(policy, status)
+        if end is not None:
+            times.append(end)
     if facts.verified is False:
         times.append(facts.weight_at + VERIFY_RETRY_MS)
-    return times
+    late = _late(policy, state)
+    if late is not None:
+        times.append(late + progress_lag_ms)
+    return min((time for time in times if time > state.looked_at), default=None) if times else None
 
 
 def _late(policy: Policy, state: State) -> int | None:

@@ -47,6 +47,10 @@ class Draft:
     def of(cls, status: Status) -> Draft:
         return cls(*_VALUES(status))
 
+    def equals(self, status: Status) -> bool:
+        """Whether `freeze` would give this status."""
+        return bool(_VALUES(self) == _VALUES(status))
+
     def freeze(self) -> Status:
         return Status(*_VALUES(self))
 

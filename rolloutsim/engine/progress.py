@@ -6,7 +6,8 @@ anything differs; events tell people what changed.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
+from operator import attrgetter
 
 from rolloutsim.engine.draft import Draft
 from rolloutsim.engine.events import Aborted, Paused, Phase, PhaseChanged, Promoted, Resumed
@@ -35,6 +36,9 @@ AVAILABLE = "NewReplicaSetAvailable"
 UPDATED = "ReplicaSetUpdated"
 NOT_AVAILABLE = "ReplicaSetNotAvailable"
 CREATED = "NewReplicaSetCreated"
+
+_NOT_READ = frozenset({"replicas", "updated", "ready", "available", "progressing", "phase", "message"})
+"""Fields of a status that no pass reads but to compare them with their own next values."""
 
 
 # --- the beginning of a status --------------------------------------------------------------------
@@ -278,16 +282,29 @@ def _write(work: Work, draft: Draft) -> None:
     if not work.facts.observed:
         work.set_facts(replace(work.facts, observed=True))
     draft.phase, draft.message = _phase(work, draft)
-    status = draft.freeze()
-    if status == old:
+    if draft.equals(old):
         return
-    work.status = status
-    work.changed = True
-    reasons = [condition.reason for condition in status.pauses]
-    if (old.phase, old.message) != (status.phase, status.message) or reasons != [
-        condition.reason for condition in old.pauses
-    ]:
+    work.status = draft.freeze()
+    work.changed = work.changed or _matters(work.status, old)
+    if (
+        old.phase is not draft.phase
+        or old.message != draft.message
+        or [condition.reason for condition in old.pauses] != [condition.reason for condition in draft.pauses]
+    ):
         work.events.append(PhaseChanged(draft.phase, draft.message, draft.step_index))
+
+
+_READ = attrgetter(*(f.name for f in fields(Status) if f.name not in _NOT_READ))
+
+
+def _matters(new: Status, old: Status) -> bool:
+    """Whether the next pass may come to something else because the status changed from old to new.
+
+    It reads neither the counts nor what people are told, and of the progress only the reason: the clock
+    has a timer of its own.
+    """
+    reasons = [None if s.progressing is None else s.progressing.reason for s in (new, old)]
+    return reasons[0] != reasons[1] or bool(_READ(new) != _READ(old))
 
 
 def _phase(work: Work, draft: Draft) -> tuple[Phase, str]:

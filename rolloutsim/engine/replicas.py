@@ -326,14 +326,13 @@ def _fit(
 # --- tests and guards -------------------------------------------------------------------------------
 
 
-def at_desired_counts(strategy: Canary, picture: Picture, stable_created: int) -> bool:
+def at_desired_counts(strategy: Canary, picture: Picture, goal: Pair, stable_created: int) -> bool:
     """Whether setWeight and setCanaryScale steps have the pods that they want.
 
-    ``stable_created`` are the created pods (``status.replicas``) of the stable revision: they count,
+    ``goal`` are the `desired_counts` of the picture. ``stable_created`` are the created pods (``status.replicas``) of the stable revision: they count,
     not its availability.
     """
     new, stable = picture.canary, picture.stable
-    goal = desired_counts(strategy, picture)
     if new is None:
         return False
     if _in_force(strategy.progress_threshold):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from rolloutsim.engine import replicas
 from rolloutsim.engine.state import INCONCLUSIVE_PAUSE, Revision
-from rolloutsim.engine.traffic import canary_picture
+from rolloutsim.engine.traffic import canary_counts
 from rolloutsim.engine.work import Work
 from rolloutsim.policy.model import Canary
 
@@ -32,16 +32,15 @@ def scale_canary(work: Work) -> bool:
         return False
     _remove_stale_deadlines(work)
     new, stable = work.new, work.stable
-    strategy = work.canary
     if stable is not None and (new is None or new.id != stable.id):
         # By the persisted weights: stable shrinks one reconcile after the router moved.
-        count = replicas.desired_counts(strategy, canary_picture(work, work.status.weights)).stable
+        count = canary_counts(work, work.status.weights).stable
         if work.scale(stable, count, forget_deadline=_forgets(work)):
             return True
     if new is None and not work.fully_promoted:
         new = work.revision(work.status.current)
     if new is not None:
-        count = replicas.desired_counts(strategy, canary_picture(work, work.weights)).canary
+        count = canary_counts(work, work.weights).canary
         if _scale_new(work, new, count):
             return True
     return _scale_others_of_canary(work)

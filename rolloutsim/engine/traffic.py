@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rolloutsim.engine import replicas
 from rolloutsim.engine.events import Role, SetWeight
-from rolloutsim.engine.replicas import Count, Picture, Weights
+from rolloutsim.engine.replicas import Count, Pair, Picture, Weights
 from rolloutsim.engine.state import Recorded, Revision
 from rolloutsim.engine.steps import current_step
 from rolloutsim.engine.work import Work
@@ -12,7 +12,8 @@ from rolloutsim.policy.model import SetHeaderRoute, SetMirrorRoute, TrafficRouti
 
 __all__ = [
     "VERIFY_RETRY_MS",
-    "canary_picture",
+    "at_desired_counts",
+    "canary_counts",
     "end_unverified",
     "reconcile_router",
     "reconcile_services",
@@ -24,10 +25,24 @@ VERIFY_RETRY_MS = 10_000
 
 def canary_picture(work: Work, weights: Recorded | None) -> Picture:
     """The rollout as replica arithmetic sees it, with the recorded ``weights`` that it should assume."""
-    if work.picture is not None and work.picture_weights is weights:
-        return work.picture
-    work.picture, work.picture_weights = _picture(work, weights), weights
+    if work.picture is None or work.picture_weights is not weights:
+        work.picture, work.picture_weights, work.counts = _picture(work, weights), weights, None
     return work.picture
+
+
+def canary_counts(work: Work, weights: Recorded | None) -> Pair:
+    """Pods that the new and the stable revision should have in this pass; ``weights`` as in the picture."""
+    picture = canary_picture(work, weights)
+    if work.counts is None:
+        work.counts = replicas.desired_counts(work.canary, picture)
+    return work.counts
+
+
+def at_desired_counts(work: Work, weights: Recorded | None) -> bool:
+    """Whether a setWeight or setCanaryScale step has the pods that it wants."""
+    goal = canary_counts(work, weights)
+    created = 0 if work.stable is None else work.stable.created
+    return replicas.at_desired_counts(work.canary, canary_picture(work, weights), goal, created)
 
 
 def _picture(work: Work, weights: Recorded | None) -> Picture:
@@ -170,8 +185,7 @@ def _weight_of_steps(work: Work, routing: TrafficRouting) -> int:
     _, index = current_step(work.canary, work.status.step_index)
     if index is None:
         return 0
-    created = 0 if work.stable is None else work.stable.created
-    if not replicas.at_desired_counts(work.canary, canary_picture(work, None), created):
+    if not at_desired_counts(work, None):
         return replicas.weight_before(steps, index)
     return replicas.weight_at(steps, index, routing.max_weight)
 

@@ -25,7 +25,7 @@ from rolloutsim.engine.events import (
     SetService,
     SetWeight,
 )
-from rolloutsim.engine.replicas import Picture
+from rolloutsim.engine.replicas import Pair, Picture
 from rolloutsim.engine.state import (
     INCONCLUSIVE_PAUSE,
     Decision,
@@ -67,6 +67,7 @@ class Work:
         "canary",
         "changed",
         "clear_pauses",
+        "counts",
         "current_runs",
         "dirty",
         "events",
@@ -114,15 +115,15 @@ class Work:
         self.looked_at = state.looked_at
         self.changed = False
         self.dirty = state.dirty
-        self.open(state.facts.revisions)
 
     def open(self, revisions: tuple[Revision, ...]) -> None:
         """Start a pass, or its status half, over the ``revisions`` as the pass found them."""
         facts, status = self.facts, self.status
         self.revisions = revisions
-        # The last picture for replica arithmetic: a pass asks for the same one several times.
+        # The last picture for replica arithmetic, and what it comes to: a pass asks for them several times.
         self.picture: Picture | None = None
         self.picture_weights: Recorded | None = None
+        self.counts: Pair | None = None
         self.new: Revision | None = None
         self.stable: Revision | None = None
         self.others: list[Revision] = []

@@ -44,6 +44,10 @@ STEPS = (
 )
 
 
+def arrived(strategy: Canary, picture: Picture, stable_created: int) -> bool:
+    return at_desired_counts(strategy, picture, desired_counts(strategy, picture), stable_created)
+
+
 def percent(value: int) -> IntOrPercent:
     return IntOrPercent(value, percent=True)
 
@@ -158,7 +162,7 @@ def test_moves_reach_the_target(replicas: int, weight: int, surge: int, unavaila
         picture = Picture(
             replicas, Count(now.canary, now.canary), Count(now.stable, now.stable), step_index=0
         )
-        if at_desired_counts(strategy, picture, now.stable):
+        if arrived(strategy, picture, now.stable):
             break
         moved = desired_counts(strategy, picture)
         # The controller writes the stable revision first and the canary in the next pass.
@@ -209,22 +213,22 @@ def test_promote_full_asks_for_everything() -> None:
 def test_an_extra_available_pod_blocks_the_step() -> None:
     strategy = Canary(steps=(SetWeight(20),), routing=ROUTED)
     exact = Picture(10, Count(2, 2), Count(10, 0), step_index=0)
-    assert at_desired_counts(strategy, exact, 10)  # created pods of stable count, not available ones
-    assert not at_desired_counts(strategy, exact, 9)
-    assert not at_desired_counts(strategy, Picture(10, Count(2, 3), Count(10, 10), step_index=0), 10)
-    assert not at_desired_counts(strategy, Picture(10, None, Count(10, 10), step_index=0), 10)
+    assert arrived(strategy, exact, 10)  # created pods of stable count, not available ones
+    assert not arrived(strategy, exact, 9)
+    assert not arrived(strategy, Picture(10, Count(2, 3), Count(10, 10), step_index=0), 10)
+    assert not arrived(strategy, Picture(10, None, Count(10, 10), step_index=0), 10)
 
 
 def test_stable_counts_for_nothing_under_dynamic_scale() -> None:
     strategy = Canary(steps=(SetWeight(20),), routing=ROUTED, dynamic_stable_scale=True)
-    assert at_desired_counts(strategy, Picture(10, Count(2, 2), Count(3, 3), step_index=0), 3)
+    assert arrived(strategy, Picture(10, Count(2, 2), Count(3, 3), step_index=0), 3)
 
 
 def test_pods_of_others_block_a_canary_without_router() -> None:
     strategy = Canary(steps=(SetWeight(20),))
     clean = Picture(10, Count(2, 2), Count(8, 8), (Count(0, 0),), 0)
-    assert at_desired_counts(strategy, clean, 8)
-    assert not at_desired_counts(strategy, Picture(10, Count(2, 2), Count(8, 8), (Count(0, 1),), 0), 8)
+    assert arrived(strategy, clean, 8)
+    assert not arrived(strategy, Picture(10, Count(2, 2), Count(8, 8), (Count(0, 1),), 0), 8)
 
 
 @pytest.mark.parametrize(
@@ -250,8 +254,8 @@ def test_a_threshold_replaces_the_exact_counts() -> None:
     strategy = Canary(
         steps=(SetWeight(50),), routing=ROUTED, progress_threshold=ProgressThreshold(80, percent=True)
     )
-    assert at_desired_counts(strategy, Picture(10, Count(7, 4), Count(10, 10), step_index=0), 10)
-    assert not at_desired_counts(strategy, Picture(10, Count(5, 3), Count(10, 10), step_index=0), 10)
+    assert arrived(strategy, Picture(10, Count(7, 4), Count(10, 10), step_index=0), 10)
+    assert not arrived(strategy, Picture(10, Count(5, 3), Count(10, 10), step_index=0), 10)
 
 
 def test_stable_needs_the_pods_of_its_share() -> None:

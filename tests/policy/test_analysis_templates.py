@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from policy_manifests import CANARY, changed
 
 from rolloutsim.errors import PolicyError
 from rolloutsim.policy import load_policy_text
@@ -21,6 +20,7 @@ from rolloutsim.policy.model import (
     SecretArgument,
     WebProvider,
 )
+from tests.policy.policy_manifests import CANARY, changed
 
 ROLLOUT = CANARY.split("---\n")[0]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 
 import pytest
-from policy_manifests import BLUE_GREEN, CANARY, changed
 
 from rolloutsim.errors import PolicyError
 from rolloutsim.policy import load_policy_text
@@ -26,6 +25,7 @@ from rolloutsim.policy.model import (
     Step,
     TrafficRouting,
 )
+from tests.policy.policy_manifests import BLUE_GREEN, CANARY, changed
 
 PLAIN = CANARY.split("      analysis:\n")[0]
 SERVICES = """\

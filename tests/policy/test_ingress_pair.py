@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from policy_manifests import ARTICLE, changed
 
 from rolloutsim.errors import PolicyError
 from rolloutsim.policy import load_policy_text
 from rolloutsim.policy.model import Canary, Pause, SetWeight
+from tests.policy.policy_manifests import ARTICLE, changed
 
 PAIR = (ARTICLE / "ingress-nginx.yaml").read_text(encoding="utf-8")
 PREFIX = "nginx.ingress.kubernetes.io/"

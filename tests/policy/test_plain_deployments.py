@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from policy_manifests import ARTICLE, DEPLOYMENT, changed
 
 from rolloutsim.errors import PolicyError
 from rolloutsim.policy import load_policy_text
 from rolloutsim.policy.model import BlueGreen, IntOrPercent, Policy, Recreate, RollingUpdate, Target
+from tests.policy.policy_manifests import ARTICLE, DEPLOYMENT, changed
 
 PAIR = (ARTICLE / "blue-green.yaml").read_text(encoding="utf-8")
 SCALER = """\

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from policy_manifests import BLUE_GREEN, CANARY, DEPLOYMENT, NATIVE, changed, line_of
 
 from rolloutsim.errors import PolicyError
 from rolloutsim.policy import load_policies, load_policy, load_policy_text
+from tests.policy.policy_manifests import BLUE_GREEN, CANARY, DEPLOYMENT, NATIVE, changed, line_of
 
 STEP = "spec.strategy.canary.steps"
 METRIC = "spec.metrics[0]"

@@ -10,11 +10,11 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from policy_manifests import ARTICLE, SCENARIOS
 from ruamel.yaml import YAML
 
 from rolloutsim.errors import PolicyError
 from rolloutsim.policy import digest, load_policy_text
+from tests.policy.policy_manifests import ARTICLE, SCENARIOS
 
 FILES = sorted(ARTICLE.glob("*.yaml")) + sorted((SCENARIOS / "policies").glob("*.yaml"))
 NUMBERS = (0, 5, -1, 2**40, 1.5, True)

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from policy_manifests import ARTICLE, BLUE_GREEN, CANARY, DEPLOYMENT, SCENARIOS, changed
 from ruamel.yaml import YAML
 
 from rolloutsim.policy import canonical, digest, load_policy, load_policy_text
 from rolloutsim.policy.model import Policy
+from tests.policy.policy_manifests import ARTICLE, BLUE_GREEN, CANARY, DEPLOYMENT, SCENARIOS, changed
 
 ROUTED = changed(
     CANARY,

@@ -6,7 +6,6 @@ import time
 from pathlib import Path
 
 import pytest
-from policy_manifests import ARTICLE, SCENARIOS
 
 from rolloutsim.policy import digest, load_policy
 from rolloutsim.policy.model import (
@@ -23,6 +22,7 @@ from rolloutsim.policy.model import (
     Target,
     TrafficRouting,
 )
+from tests.policy.policy_manifests import ARTICLE, SCENARIOS
 
 GUIDE = ("all-at-once", "blue-green", "canary", "ingress-nginx", "rolling")
 FILES = [ARTICLE / f"{name}.yaml" for name in GUIDE] + sorted((SCENARIOS / "policies").glob("*.yaml"))

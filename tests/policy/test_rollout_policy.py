@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from policy_manifests import NATIVE, SCENARIOS, changed
 
 from rolloutsim.errors import PolicyError
 from rolloutsim.policy import digest, load_policy, load_policy_text
@@ -22,6 +21,7 @@ from rolloutsim.policy.model import (
     Target,
     TrafficRouting,
 )
+from tests.policy.policy_manifests import NATIVE, SCENARIOS, changed
 
 PARTS = (SCENARIOS / "policies" / "httproute-canary.yaml").read_text(encoding="utf-8")
 METRIC = "metrics: [{name: m, count: 1, provider: {prometheus: {query: 'up{h=\"{{args.h}}\"}'}}}]"
