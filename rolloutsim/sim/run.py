@@ -12,8 +12,9 @@ import math
 import multiprocessing
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
@@ -44,6 +45,8 @@ __all__ = ["compare", "play", "simulate", "trace_run"]
 
 CHUNK = 16
 """Replications that one task of an executor plays."""
+AHEAD = 64
+"""Tasks that are handed to an executor before their results are taken."""
 
 Progress = Callable[[int, int], object]
 
@@ -158,15 +161,16 @@ def _rows(
     for policy in policies:
         for scenario in scenarios:
             check(policy, scenario)
-    tasks = [
+    tasks = (
         (policy, scenario, seed, first, min(first + CHUNK, runs))
         for scenario in scenarios
         for policy in policies
         for first in range(0, runs, CHUNK)
-    ]
+    )
     total = len(policies) * len(scenarios) * runs
+    inline = executor is None and (jobs == 1 or total <= CHUNK)
     done = 0
-    for chunk in _mapped(tasks, jobs or os.cpu_count() or 1, executor):
+    for chunk in map(_chunk, tasks) if inline else _spread(tasks, jobs or os.cpu_count() or 1, executor):
         done += len(chunk)
         if progress is not None:
             progress(done, total)
@@ -176,13 +180,16 @@ def _rows(
 Task = tuple[Policy, Scenario, int, int, int]
 
 
-def _mapped(tasks: list[Task], jobs: int, executor: Executor | None) -> Iterator[list[Outcome]]:
-    """The chunks of all tasks, in the order of the tasks."""
-    if executor is None and (jobs == 1 or len(tasks) == 1):
-        yield from map(_chunk, tasks)
-        return
+def _spread(tasks: Iterable[Task], jobs: int, executor: Executor | None) -> Iterator[list[Outcome]]:
+    """The chunks of all tasks, in the order of the tasks, with a bounded number of them on the way."""
     with _workers(jobs) if executor is None else nullcontext(executor) as pool:
-        yield from pool.map(_chunk, tasks)
+        pending: deque[Future[list[Outcome]]] = deque()
+        for task in tasks:
+            pending.append(pool.submit(_chunk, task))
+            if len(pending) >= AHEAD:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
 
 
 def _workers(jobs: int) -> Executor:

@@ -314,6 +314,7 @@ class World:
             self.metrics.nobody_will_ask()
 
     def _promote(self) -> None:
+        self._asked = False
         session = self.loop.session
         self.loop.hear(promote(session.policy, session.state, self.loop.now, OPERATOR))
 

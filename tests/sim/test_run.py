@@ -67,21 +67,22 @@ def test_two_workers_give_the_bytes_of_one(canary):
 
 
 class Backwards(Executor):
-    """Does its work in reverse order."""
+    """Does nothing until somebody wants a result, and then all it was given, last things first."""
 
     def __init__(self):
         self.work = []
 
     def submit(self, fn, /, *args, **kwargs):
         future = Future()
+        future.result = lambda timeout=None: self._result(future)
         self.work.append((future, fn, args, kwargs))
         return future
 
-    def map(self, fn, *iterables, timeout=None, chunksize=1):
-        futures = [self.submit(fn, *args) for args in zip(*iterables, strict=True)]
-        for future, function, args, kwargs in reversed(self.work):
-            future.set_result(function(*args, **kwargs))
-        return (future.result() for future in futures)
+    def _result(self, future):
+        while self.work:
+            waiting, function, args, kwargs = self.work.pop()
+            waiting.set_result(function(*args, **kwargs))
+        return Future.result(future)
 
 
 def test_any_executor_and_order_gives_the_same_bytes(canary):
@@ -202,6 +203,15 @@ def test_nobody_promotes(canary):
     rows = simulate(canary, scenario(operators=Operators(promote=None)), runs=3).runs
     assert (rows["end"] == End.HELD).all()
     assert (rows["human_waits"] == 1).all()
+
+
+def test_every_pause_is_promoted_even_two_in_a_row():
+    text = (ARTICLE / "canary.yaml").read_text()
+    assert text.count("- pause: {}") == 1
+    twice = load_policy_text(text.replace("- pause: {}", "- pause: {}\n        - pause: {}"))
+    rows = simulate(twice, scenario(), runs=3).runs
+    assert (rows["end"] == End.PROMOTED).all()
+    assert (rows["human_waits"] == 2).all()
 
 
 def test_people_roll_back_what_the_gate_let_through():
