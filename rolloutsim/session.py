@@ -2,8 +2,8 @@
 
 Every world (simulated, recorded, real) drives the engine through a `Session`, so that the order of
 things inside an instant is written in one place: all that happens at an instant is folded before that
-instant's tick; a tick is repeated while the engine's deadline has come (at most `PASSES_PER_INSTANT`
-times); what an action brings back at once is folded before the next tick.
+instant's tick; a tick is repeated while the engine's deadline has come (within a bound); what an action
+brings back at once is folded before the next tick.
 """
 
 from __future__ import annotations
@@ -23,16 +23,18 @@ from rolloutsim.engine import (
     decide,
 )
 from rolloutsim.errors import ReplayDivergence
-from rolloutsim.policy.model import Policy
+from rolloutsim.policy.model import Canary, Policy
 
 __all__ = ["PASSES_PER_INSTANT", "Entry", "Session", "Unsettled", "replay"]
 
 PASSES_PER_INSTANT = 64
-"""Bound on reconcile passes at one instant; the busiest real controller trace known needs 36."""
+"""Bound on reconcile passes in which nothing outside moves; the busiest real controller trace needs 36."""
+PASSES_PER_STEP = 8
+"""More of them for each step of a canary: all may be over at once. A pause of 0 s needs 4 passes."""
 
 
 class Unsettled(RuntimeError):
-    """The engine still wanted to act after `PASSES_PER_INSTANT` passes at one instant: a defect."""
+    """The engine still wanted to act after the most passes that one instant may need: a defect."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,20 +74,23 @@ class Session:
         """The time in ms at which the engine wants its next tick; None: done, or waiting for a person."""
         return deadline(self.policy, self.state)
 
-    def settle(self, at: int, perform: Callable[[Action], Iterable[Observation]]) -> None:
-        """Tick at ``at`` until the engine is quiet.
+    def settle(self, at: int, perform: Callable[[Action], Iterable[Observation]]) -> int | None:
+        """Tick at ``at`` until the engine is quiet; return when it is `due` then.
 
         ``perform`` does one action and returns the answers that are known at once; later answers are
         brought to `hear` by the world when they arrive.
         """
-        for _ in range(PASSES_PER_INSTANT):
+        strategy = self.policy.strategy
+        steps = len(strategy.steps) if isinstance(strategy, Canary) else 0
+        passes = PASSES_PER_INSTANT + PASSES_PER_STEP * steps
+        for _ in range(passes):
             for action in self.hear(Tick(at)).actions:
                 for answer in perform(action):
                     self.hear(answer)
             due = self.due()
             if due is None or due > at:
-                return
-        raise Unsettled(f"no rest after {PASSES_PER_INSTANT} passes at {at} ms")
+                return due
+        raise Unsettled(f"no rest after {passes} passes at {at} ms")
 
 
 def replay(policy: Policy, state: State, entries: Iterable[Entry]) -> State:

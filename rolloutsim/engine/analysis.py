@@ -60,7 +60,12 @@ class Judge(Protocol):
     """`rolloutsim.conditions.judge`: phase of a result under two conditions, and the text of an error."""
 
     def __call__(
-        self, result: Result, success: Condition | None, failure: Condition | None, *, now_ms: int
+        self,
+        result: Result,
+        success: Condition | ConditionError | None,
+        failure: Condition | ConditionError | None,
+        *,
+        now_ms: int,
     ) -> tuple[MeasurementPhase, str]: ...
 
 
@@ -174,23 +179,18 @@ def _verdict(seen: Measured, metric: Metric, judge: Judge) -> tuple[MeasurementP
         return outcome, "", ""
     if isinstance(outcome, MeasureError):
         return MeasurementPhase.ERROR, "", outcome.message
-    compiled: list[Condition | None] = []
-    for name, text in (
-        ("successCondition", metric.success_condition),
-        ("failureCondition", metric.failure_condition),
-    ):
-        try:
-            compiled.append(_condition(text) if text else None)
-        except ConditionError as error:
-            message = f'could not evaluate {name} "{text}": {error.message}'
-            return MeasurementPhase.ERROR, value_text(outcome), message
-    phase, message = judge(outcome, *compiled, now_ms=seen.finished)
+    success, failure = _condition(metric.success_condition), _condition(metric.failure_condition)
+    phase, message = judge(outcome, success, failure, now_ms=seen.finished)
     return phase, value_text(outcome), message
 
 
 @lru_cache(maxsize=1024)
-def _condition(text: str) -> Condition:
-    return compile_condition(text)
+def _condition(text: str) -> Condition | ConditionError | None:
+    """The condition; the error of one that does not parse stands for it; None if there is none."""
+    try:
+        return compile_condition(text) if text else None
+    except ConditionError as error:
+        return error
 
 
 def advance(run: RunState, at: int, action_id: Callable[[], str]) -> Advance:
@@ -307,7 +307,7 @@ def _assess(
     terminating: bool,
     requests: Requests,
 ) -> Advance:
-    metrics = tuple(assessed(state, terminating=terminating) for state in measured)
+    metrics = tuple([assessed(state, terminating=terminating) for state in measured])
     # Queries went out before the end was asked for: their pass does not know of it.
     terminated = run.terminating and not run.asking
     phase, message = _summary(metrics, terminating=terminating, terminated=terminated)
@@ -366,8 +366,12 @@ def _next(run: RunState, metrics: tuple[MetricState, ...], started: int, at: int
     """When the run of ``metrics`` wants its next pass: now if it is to end."""
     if run.terminating or _has_bad_metric(metrics):
         return at
-    times = [due_at(state, run.created, started) for state in metrics]
-    return min((time for time in times if time is not None), default=None)
+    first: int | None = None
+    for state in metrics:
+        due = due_at(state, run.created, started)
+        if due is not None and (first is None or due < first):
+            first = due
+    return first
 
 
 def _has_bad_metric(metrics: tuple[MetricState, ...]) -> bool:

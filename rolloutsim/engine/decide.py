@@ -3,7 +3,8 @@
 Fold, then tick. Every observation except `Tick` only updates the picture. A `Tick` runs one pass: the
 analysis runs that are due, then the status half of a pass whose writes are answered by now, then the
 action half of the next pass over facts that do not move meanwhile. A pass that writes nothing gets its
-status half at once. While anything changed, the deadline is now, and the caller ticks again.
+status half at once. While anything changed that a pass reads, the deadline is now, and the caller ticks
+again; a tick that only moved measurements on runs no pass.
 
 A tick that asks for measurements leaves the rollout to the next tick: the answers that are known at once
 are folded in between, as the controller's own measurements are over when its analysis reconcile ends.
@@ -187,9 +188,9 @@ def _due(policy: Policy, state: State, now: int) -> int | None:
         return state.retry_at if due is None else min(due, state.retry_at)
     if due == now or state.dirty or state.waiting is not None:
         return now
-    times = [time for run in state.runs for time in askings(run, state.looked_at)]
-    if due is not None:
-        times.append(due)
+    times = [] if due is None else [due]
+    for run in state.runs:
+        times.extend(askings(run, state.looked_at))
     timer = _next_timer(policy, state, PROGRESS_CHECK_MS)
     if timer is not None:
         times.append(timer)

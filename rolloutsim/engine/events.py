@@ -101,8 +101,9 @@ class RunPhase(StrEnum):
         return self in _BAD
 
 
-_OPEN = frozenset({RunPhase.NEW, RunPhase.PENDING, RunPhase.RUNNING})
-_BAD = frozenset({RunPhase.FAILED, RunPhase.ERROR, RunPhase.INCONCLUSIVE})
+# Tuples: the hash of a member, which a set would need, costs more than the comparisons.
+_OPEN = (RunPhase.NEW, RunPhase.PENDING, RunPhase.RUNNING)
+_BAD = (RunPhase.FAILED, RunPhase.ERROR, RunPhase.INCONCLUSIVE)
 
 
 # --- observations ---------------------------------------------------------------------------------

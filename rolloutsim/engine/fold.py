@@ -28,7 +28,7 @@ from rolloutsim.engine.events import (
     WeightSeen,
 )
 from rolloutsim.engine.runs import fold_measured
-from rolloutsim.engine.state import Facts, Revision, ServiceFact, State
+from rolloutsim.engine.state import Facts, Revision, ServiceFact, State, with_revisions
 from rolloutsim.engine.steps import steps_hash
 from rolloutsim.engine.work import FIRST_BACKOFF_MS, LAST_BACKOFF_MS
 from rolloutsim.policy.model import Canary, Policy
@@ -38,7 +38,8 @@ __all__ = ["at_time", "fold"]
 
 def fold(policy: Policy, state: State, seen: Observation) -> State:
     """The state with one observation folded in."""
-    return _FOLDS[type(seen)](policy, at_time(state, seen.at), seen)
+    now = max(state.now, seen.at)
+    return at_time(_FOLDS[type(seen)](policy, state, now, seen), now)
 
 
 def at_time(state: State, at: int) -> State:
@@ -64,33 +65,16 @@ def _with(state: State, now: int, facts: Facts, unanswered: tuple[Action, ...], 
     )
 
 
-def _with_revisions(facts: Facts, revisions: tuple[Revision, ...]) -> Facts:
-    return Facts(
-        revisions,
-        facts.services,
-        facts.weight,
-        facts.verified,
-        facts.weight_at,
-        facts.routes,
-        facts.asked,
-        facts.fields,
-        facts.replicas,
-        facts.paused,
-        facts.steps_hash,
-        facts.observed,
-    )
-
-
 # --- the world ------------------------------------------------------------------------------------
 
 
-def _revision_seen(policy: Policy, state: State, seen: RevisionSeen) -> State:
+def _revision_seen(policy: Policy, state: State, now: int, seen: RevisionSeen) -> State:
     unanswered = _without(state.unanswered, lambda action: _answers_revision(seen, action))
     answered = unanswered is not state.unanswered
     revisions = state.facts.revisions
     index = next((i for i, r in enumerate(revisions) if r.id == seen.revision), None)
     if index is None:
-        return _revision_created(state, seen, unanswered) if answered else state
+        return _revision_created(state, now, seen, unanswered) if answered else state
     known = revisions[index]
     removed = answered and any(
         isinstance(action, RemoveRevision) and action.revision == seen.revision for action in state.unanswered
@@ -102,7 +86,7 @@ def _revision_seen(policy: Policy, state: State, seen: RevisionSeen) -> State:
         and known.available == seen.available
     )
     if removed:
-        facts = _with_revisions(state.facts, revisions[:index] + revisions[index + 1 :])
+        facts = with_revisions(state.facts, revisions[:index] + revisions[index + 1 :])
     elif same:
         if not answered:
             return state
@@ -119,8 +103,8 @@ def _revision_seen(policy: Policy, state: State, seen: RevisionSeen) -> State:
             known.scale_down_at,
             known.wanted,
         )
-        facts = _with_revisions(state.facts, (*revisions[:index], moved, *revisions[index + 1 :]))
-    return _with(state, state.now, facts, unanswered, True)
+        facts = with_revisions(state.facts, (*revisions[:index], moved, *revisions[index + 1 :]))
+    return _with(state, now, facts, unanswered, True)
 
 
 def _answers_revision(seen: RevisionSeen, action: Action) -> bool:
@@ -134,7 +118,7 @@ def _answers_revision(seen: RevisionSeen, action: Action) -> bool:
     return False
 
 
-def _revision_created(state: State, seen: RevisionSeen, unanswered: tuple[Action, ...]) -> State:
+def _revision_created(state: State, now: int, seen: RevisionSeen, unanswered: tuple[Action, ...]) -> State:
     number = next(
         action.number
         for action in state.unanswered
@@ -143,7 +127,7 @@ def _revision_created(state: State, seen: RevisionSeen, unanswered: tuple[Action
     created = Revision(
         seen.revision,
         number,
-        state.now,
+        now,
         seen.desired,
         seen.created,
         seen.ready,
@@ -151,8 +135,8 @@ def _revision_created(state: State, seen: RevisionSeen, unanswered: tuple[Action
         None,
         state.facts.replicas,
     )
-    facts = _with_revisions(state.facts, (*state.facts.revisions, created))
-    return _with(state, state.now, facts, unanswered, True)
+    facts = with_revisions(state.facts, (*state.facts.revisions, created))
+    return _with(state, now, facts, unanswered, True)
 
 
 def _without(unanswered: tuple[Action, ...], answers: Callable[[Action], bool]) -> tuple[Action, ...]:
@@ -163,7 +147,7 @@ def _without(unanswered: tuple[Action, ...], answers: Callable[[Action], bool]) 
     return unanswered
 
 
-def _service_seen(policy: Policy, state: State, seen: ServiceSeen) -> State:
+def _service_seen(policy: Policy, state: State, now: int, seen: ServiceSeen) -> State:
     unanswered = _without(
         state.unanswered,
         lambda a: isinstance(a, SetService) and a.role is seen.role and a.revision == seen.revision,
@@ -180,27 +164,25 @@ def _service_seen(policy: Policy, state: State, seen: ServiceSeen) -> State:
     if not changed and unanswered is state.unanswered:
         return state
     facts = replace(state.facts, services=tuple(services)) if changed else state.facts
-    return _with(state, state.now, facts, unanswered, True)
+    return _with(state, now, facts, unanswered, True)
 
 
-def _weight_seen(policy: Policy, state: State, seen: WeightSeen) -> State:
+def _weight_seen(policy: Policy, state: State, now: int, seen: WeightSeen) -> State:
     unanswered = _without(
         state.unanswered, lambda action: isinstance(action, SetWeight) and action.weight == seen.weight
     )
     facts = state.facts
     same = facts.weight == seen.weight and facts.verified is seen.verified
-    moved = replace(facts, weight=seen.weight, verified=seen.verified, weight_at=state.now)
+    moved = replace(facts, weight=seen.weight, verified=seen.verified, weight_at=now)
     dirty = state.dirty or not same or unanswered is not state.unanswered
-    return _with(state, state.now, moved, unanswered, dirty)
+    return _with(state, now, moved, unanswered, dirty)
 
 
-def _measured(policy: Policy, state: State, seen: Measured) -> State:
-    if seen.at < state.now:
-        seen = replace(seen, at=state.now)
-    return fold_measured(state, seen) or state
+def _measured(policy: Policy, state: State, now: int, seen: Measured) -> State:
+    return fold_measured(state, now, seen) or state
 
 
-def _failed(policy: Policy, state: State, seen: Failed) -> State:
+def _failed(policy: Policy, state: State, now: int, seen: Failed) -> State:
     """A refused write, and one of unknown fate: drop the pass, try again a little later."""
     if all(action.id != seen.action for action in state.unanswered):
         return state
@@ -209,7 +191,7 @@ def _failed(policy: Policy, state: State, seen: Failed) -> State:
         state,
         waiting=None,
         unanswered=(),
-        retry_at=state.now + backoff_ms,
+        retry_at=now + backoff_ms,
         backoff_ms=backoff_ms,
         dirty=True,
     )
@@ -226,14 +208,14 @@ def _anew(state: State, facts: Facts) -> State:
     return replace(state, facts=facts, waiting=None, unanswered=(), retry_at=None, dirty=True)
 
 
-def _release_asked(policy: Policy, state: State, seen: ReleaseAsked) -> State:
+def _release_asked(policy: Policy, state: State, now: int, seen: ReleaseAsked) -> State:
     facts = state.facts
     if facts.asked == seen.revision and facts.fields == seen.fields:
         return state
     return _anew(state, replace(facts, asked=seen.revision, fields=seen.fields))
 
 
-def _policy_changed(policy: Policy, state: State, seen: PolicyChanged) -> State:
+def _policy_changed(policy: Policy, state: State, now: int, seen: PolicyChanged) -> State:
     new = seen.policy
     if new == policy:
         return state
@@ -249,13 +231,13 @@ def _policy_changed(policy: Policy, state: State, seen: PolicyChanged) -> State:
     )
 
 
-def _replicas_wanted(policy: Policy, state: State, seen: ReplicasWanted) -> State:
+def _replicas_wanted(policy: Policy, state: State, now: int, seen: ReplicasWanted) -> State:
     if seen.replicas == state.facts.replicas or seen.replicas < 0:
         return state
     return _anew(state, replace(state.facts, replicas=seen.replicas))
 
 
-def _status_patched(policy: Policy, state: State, seen: StatusPatched) -> State:
+def _status_patched(policy: Policy, state: State, now: int, seen: StatusPatched) -> State:
     status = state.status
     count = len(policy.strategy.steps) if isinstance(policy.strategy, Canary) else 0
     patch: dict[str, Any] = {}
@@ -276,7 +258,7 @@ def _status_patched(policy: Policy, state: State, seen: StatusPatched) -> State:
     return moved
 
 
-_FOLDS: dict[type[Any], Callable[[Policy, State, Any], State]] = {
+_FOLDS: dict[type[Any], Callable[[Policy, State, int, Any], State]] = {
     ReleaseAsked: _release_asked,
     PolicyChanged: _policy_changed,
     ReplicasWanted: _replicas_wanted,

@@ -6,6 +6,7 @@ The rules are Argo Rollouts' (``analysis/analysis.go``, docs/features/analysis).
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -272,13 +273,13 @@ def limit_message(state: MetricState) -> str:
 def value_text(result: Result) -> str:
     """A result as people read it: ``0.5``, ``[0.1,NaN]``, JSON; long ones are cut."""
     match result:
+        case VectorResult(values):
+            more = ",…" if len(values) > SHOWN_ITEMS else ""
+            return f"[{','.join(map(_number, values[:SHOWN_ITEMS]))}{more}]"
         case ScalarResult(value) | FloatPointerResult(value):
             return _number(value)
         case IntResult(number):
             return str(number)
-        case VectorResult(values):
-            more = ",…" if len(values) > SHOWN_ITEMS else ""
-            return f"[{','.join(map(_number, values[:SHOWN_ITEMS]))}{more}]"
         case StringResult(text):
             return _cut(text)
         case NilResult():
@@ -290,10 +291,8 @@ def value_text(result: Result) -> str:
 
 
 def _number(value: float) -> str:
-    if value != value:
-        return "NaN"
-    if value in (float("inf"), float("-inf")):
-        return "+Inf" if value > 0 else "-Inf"
+    if not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "+Inf" if value > 0 else "-Inf"
     text = repr(value)
     if "e" in text:
         text = format(Decimal(text), "f")

@@ -241,17 +241,14 @@ def check_paused_conditions(work: Work) -> bool:
 
 def _write_pauses(work: Work, draft: Draft) -> None:
     old = work.status
-    if work.aborted:
-        draft.abort = True
-        draft.aborted_at = work.now if old.aborted_at is None else old.aborted_at
-        draft.pauses = ()
-        draft.controller_pause = False
-        return
-    draft.abort = False
+    draft.abort = work.aborted
     draft.aborted_at = None
     draft.pauses = ()
     draft.controller_pause = False
-    if work.clear_pauses:
+    if draft.abort:
+        draft.aborted_at = work.now if old.aborted_at is None else old.aborted_at
+        return
+    if work.clear_pauses or not (old.pauses or work.add_pauses):
         return
     known = {condition.reason for condition in old.pauses}
     kept = [condition for condition in old.pauses if condition.reason not in work.remove_pauses]
@@ -286,11 +283,7 @@ def _write(work: Work, draft: Draft) -> None:
         return
     work.status = draft.freeze()
     work.changed = work.changed or _matters(work.status, old)
-    if (
-        old.phase is not draft.phase
-        or old.message != draft.message
-        or [condition.reason for condition in old.pauses] != [condition.reason for condition in draft.pauses]
-    ):
+    if old.phase is not draft.phase or old.message != draft.message or _reasons(old) != _reasons(draft):
         work.events.append(PhaseChanged(draft.phase, draft.message, draft.step_index))
 
 
@@ -303,8 +296,13 @@ def _matters(new: Status, old: Status) -> bool:
     It reads neither the counts nor what people are told, and of the progress only the reason: the clock
     has a timer of its own.
     """
-    reasons = [None if s.progressing is None else s.progressing.reason for s in (new, old)]
-    return reasons[0] != reasons[1] or bool(_READ(new) != _READ(old))
+    before = "" if old.progressing is None else old.progressing.reason
+    after = "" if new.progressing is None else new.progressing.reason
+    return before != after or bool(_READ(new) != _READ(old))
+
+
+def _reasons(status: Status | Draft) -> list[str]:
+    return [condition.reason for condition in status.pauses]
 
 
 def _phase(work: Work, draft: Draft) -> tuple[Phase, str]:

@@ -8,9 +8,10 @@ pods, weights are shares of ``TrafficRouting.max_weight``.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 
-from rolloutsim.policy.model import Canary, ProgressThreshold, SetCanaryScale, SetWeight, Step
+from rolloutsim.policy.model import Canary, IntOrPercent, ProgressThreshold, SetCanaryScale, SetWeight, Step
 
 __all__ = [
     "Count",
@@ -37,40 +38,35 @@ TOLERANCE = 1e-10
 """Slack of the controller's comparison of percentages."""
 
 
-@dataclass(frozen=True, slots=True)
-class Count:
+class Count(NamedTuple):
     """Pods of one revision: asked for (``spec.replicas``), and available."""
 
     spec: int
     available: int
 
 
-@dataclass(frozen=True, slots=True)
-class Pair:
+class Pair(NamedTuple):
     """Desired ``spec.replicas`` of the new and of the stable revision."""
 
     canary: int
     stable: int
 
 
-@dataclass(frozen=True, slots=True)
-class Weights:
+class Weights(NamedTuple):
     """Recorded weights of the router (``status.canary.weights``); extra destinations take the rest."""
 
     canary: int
     stable: int
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(NamedTuple):
     """``maxSurge`` and ``maxUnavailable`` as pods."""
 
     surge: int
     unavailable: int
 
 
-@dataclass(frozen=True, slots=True)
-class Picture:
+class Picture(NamedTuple):
     """What replica arithmetic needs to know of a rollout.
 
     ``canary`` is the new revision (None: not created). ``stable`` is None when there is no stable
@@ -94,11 +90,19 @@ def limits(strategy: Canary, replicas: int) -> Limits:
 
     If both come to 0, one pod may be unavailable.
     """
-    surge = strategy.max_surge.resolve(replicas, round_up=True)
-    unavailable = strategy.max_unavailable.resolve(replicas, round_up=False)
-    if surge == 0 and unavailable == 0:
-        unavailable = 1
-    return Limits(surge, min(unavailable, replicas))
+    surge, unavailable = strategy.max_surge, strategy.max_unavailable
+    return _limits(surge.value, surge.percent, unavailable.value, unavailable.percent, replicas)
+
+
+@lru_cache(maxsize=1024)
+def _limits(
+    surge: int, surge_percent: bool, unavailable: int, unavailable_percent: bool, replicas: int
+) -> Limits:
+    more = IntOrPercent(surge, surge_percent).resolve(replicas, round_up=True)
+    fewer = IntOrPercent(unavailable, unavailable_percent).resolve(replicas, round_up=False)
+    if more == 0 and fewer == 0:
+        fewer = 1
+    return Limits(more, min(fewer, replicas))
 
 
 # --- what the steps say -----------------------------------------------------------------------------
@@ -138,6 +142,7 @@ def canary_scale_at(steps: tuple[Step, ...], index: int | None) -> SetCanaryScal
 # --- pods from a weight -----------------------------------------------------------------------------
 
 
+@lru_cache(maxsize=4096)
 def target(replicas: int, weight: int, max_weight: int, surge: int) -> Pair:
     """The pair of counts that approximates ``weight`` best by pods alone (canary without a router).
 
@@ -249,14 +254,20 @@ def _routed_counts(strategy: Canary, picture: Picture) -> Pair:
 
 
 def _basic_counts(strategy: Canary, picture: Picture) -> Pair:
-    replicas, new, stable = picture.replicas, picture.canary, picture.stable
+    replicas = picture.replicas
     bounds = limits(strategy, replicas)
-    most, least = replicas + bounds.surge, replicas - bounds.unavailable
-    if stable is None:
+    if picture.stable is None:
         goal = Pair(replicas, 0)
     else:
         goal = target(replicas, _asked(strategy, picture)[1], max_weight_of(strategy), bounds.surge)
-    old = sum(count.spec for count in picture.others)
+    old = sum([count.spec for count in picture.others])
+    most, least = replicas + bounds.surge, replicas - bounds.unavailable
+    return _one_move(picture.canary, picture.stable, old, goal, most, least)
+
+
+@lru_cache(maxsize=4096)
+def _one_move(new: Count | None, stable: Count | None, old: int, goal: Pair, most: int, least: int) -> Pair:
+    """One reconcile towards the goal with at most ``most`` pods, of which ``least`` stay available."""
     moved = _scaled_up(new, stable, goal, most - old)
     if old > 0:
         return moved  # other revisions drain first
@@ -329,8 +340,8 @@ def _fit(
 def at_desired_counts(strategy: Canary, picture: Picture, goal: Pair, stable_created: int) -> bool:
     """Whether setWeight and setCanaryScale steps have the pods that they want.
 
-    ``goal`` are the `desired_counts` of the picture. ``stable_created`` are the created pods (``status.replicas``) of the stable revision: they count,
-    not its availability.
+    ``goal`` are the `desired_counts` of the picture. ``stable_created`` are the created pods
+    (``status.replicas``) of the stable revision: they count, not its availability.
     """
     new, stable = picture.canary, picture.stable
     if new is None:

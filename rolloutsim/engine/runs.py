@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from rolloutsim.conditions import judge
 from rolloutsim.engine.analysis import RunState, advance, create_run, next_due, record, terminate
 from rolloutsim.engine.binding import late_values
 from rolloutsim.engine.events import Measure, Measured, RunPhase
-from rolloutsim.engine.measurements import MetricState, answer_timeout_ms, in_flight
+from rolloutsim.engine.measurements import Measurement, answer_timeout_ms, in_flight
 from rolloutsim.engine.state import (
     BLUE_GREEN_PAUSE,
     CANARY_PAUSE,
@@ -16,7 +18,7 @@ from rolloutsim.engine.state import (
 )
 from rolloutsim.engine.steps import current_step
 from rolloutsim.engine.work import RESYNC_MS, Work
-from rolloutsim.policy.model import Analysis, AnalysisStep
+from rolloutsim.policy.model import Analysis, AnalysisStep, Metric
 
 __all__ = [
     "BACKGROUND",
@@ -60,50 +62,52 @@ def advance_runs(work: Work) -> bool:
         work.runs[name] = moved.run
         work.actions.extend(moved.requests)
         work.events.extend(moved.events)
-        asked = asked or any(isinstance(request, Measure) for request in moved.requests)
+        if moved.requests:
+            asked = asked or any(isinstance(request, Measure) for request in moved.requests)
         if moved.run.phase is not run.phase or moved.run.message != run.message:
             work.changed = True
     return asked
 
 
-def _endless(run: RunState) -> list[MetricState]:
-    """Metrics whose measurement in flight has no time-out of its own: jobs, plugins."""
-    return [
-        state
-        for state in run.metrics
-        if in_flight(state) is not None and answer_timeout_ms(state.metric.provider) is None
-    ]
+def _endless(run: RunState) -> list[tuple[Metric, Measurement]]:
+    """The measurements in flight that have no time-out of their own: jobs, plugins."""
+    found = []
+    for state in run.metrics:
+        flight = in_flight(state)
+        if flight is not None and answer_timeout_ms(state.metric.provider) is None:
+            found.append((state.metric, flight))
+    return found
 
 
 def askings(run: RunState, after: int) -> list[int]:
     """When measurements without a time-out are asked for again, next after ``after`` ms."""
-    flights = [in_flight(state) for state in _endless(run)]
-    return [f.started + (max(0, after - f.started) // RESYNC_MS + 1) * RESYNC_MS for f in flights if f]
+    times = []
+    for _, flight in _endless(run):
+        started = flight.started
+        times.append(started + (max(0, after - started) // RESYNC_MS + 1) * RESYNC_MS)
+    return times
 
 
 def ask_again(work: Work) -> None:
     """Ask for such measurements again at every resync, in case their answer was lost."""
     for run in work.runs.values():
-        for state in _endless(run):
-            flight, metric = in_flight(state), state.metric
-            if flight is None:
-                continue
+        for metric, flight in _endless(run):
             times = (work.now - flight.started) // RESYNC_MS
             if times > max(0, work.looked_at - flight.started) // RESYNC_MS:
                 again = Measure(work.measure_id(), run.name, metric.name, flight.attempt, metric.provider)
                 work.actions.append(again)
 
 
-def fold_measured(state: State, seen: Measured) -> State | None:
-    """The state with an answer folded in; None if nobody waits for that answer."""
+def fold_measured(state: State, now: int, seen: Measured) -> State | None:
+    """The state with an answer heard at ``now`` folded in; None if nobody waits for that answer."""
     for index, run in enumerate(state.runs):
         if run.name == seen.run:
-            recorded = record(run, seen, judge)
+            recorded = record(run, seen if seen.at == now else replace(seen, at=now), judge)
             if recorded is run:
                 return None
             runs = (*state.runs[:index], recorded, *state.runs[index + 1 :])
             return State(
-                state.now,
+                now,
                 state.facts,
                 state.status,
                 runs,
@@ -127,7 +131,9 @@ def _current(work: Work, place: int) -> RunSeen | None:
     status = work.status
     seen = (status.step_run, status.background_run, status.pre_run, status.post_run)[place]
     run = None if seen is None else work.runs.get(seen.name)
-    return seen if run is None else RunSeen(run.name, run.phase, run.message)
+    if run is None or seen is None or (seen.phase is run.phase and seen.message == run.message):
+        return seen
+    return RunSeen(run.name, run.phase, run.message)
 
 
 def keep(work: Work) -> None:

@@ -20,40 +20,43 @@ DEFAULT_DELAY_MS = 30_000
 
 def scaling_event(work: Work) -> bool:
     """Whether the rollout's replicas changed since the new or the stable revision was scaled."""
-    return any(
-        r is not None and r.desired > 0 and r.wanted is not None and r.wanted != work.facts.replicas
-        for r in (work.new, work.stable)
-    )
+    wanted = work.facts.replicas
+    for revision in (work.new, work.stable):
+        if revision is not None and revision.desired > 0 and revision.wanted not in (None, wanted):
+            return True
+    return False
 
 
 def scale_canary(work: Work) -> bool:
     """Move one group of revisions; True if a size changed."""
     if work.halted:
         return False
-    _remove_stale_deadlines(work)
+    delays = _delays_on_abort(work)
+    _remove_stale_deadlines(work, delays)
     new, stable = work.new, work.stable
     if stable is not None and (new is None or new.id != stable.id):
         # By the persisted weights: stable shrinks one reconcile after the router moved.
         count = canary_counts(work, work.status.weights).stable
-        if work.scale(stable, count, forget_deadline=_forgets(work)):
+        if work.scale(stable, count, forget_deadline=not delays):
             return True
     if new is None and not work.fully_promoted:
         new = work.revision(work.status.current)
     if new is not None:
         count = canary_counts(work, work.weights).canary
-        if _scale_new(work, new, count):
+        if _scale_new(work, new, count, delays):
             return True
-    return _scale_others_of_canary(work)
+    return _scale_others_of_canary(work, delays)
 
 
 def scale_blue_green(work: Work) -> None:
     """Stable to all replicas, the new revision to its target, the others by their deadlines."""
-    _remove_stale_deadlines(work)
+    delays = _delays_on_abort(work)
+    _remove_stale_deadlines(work, delays)
     if work.stable is not None:
-        work.scale(work.stable, work.facts.replicas, forget_deadline=_forgets(work))
+        work.scale(work.stable, work.facts.replicas, forget_deadline=not delays)
     if work.new is not None and not (work.stable is not None and work.stable.id == work.new.id):
-        _scale_new(work, work.new, blue_green_count(work, work.new))
-    _scale_others_of_blue_green(work)
+        _scale_new(work, work.new, blue_green_count(work, work.new), delays)
+    _scale_others_of_blue_green(work, delays)
 
 
 def blue_green_count(work: Work, new: Revision) -> int:
@@ -81,6 +84,7 @@ def _abort_delay_ms(work: Work) -> int | None:
 
 
 def _delays_on_abort(work: Work) -> bool:
+    """Whether the new revision of an aborted update keeps its pods until a scale-down deadline."""
     if not work.aborted or work.stable is None or _abort_delay_ms(work) is None:
         return False
     strategy = work.policy.strategy
@@ -91,19 +95,14 @@ def _delays_on_abort(work: Work) -> bool:
     return not strategy.dynamic_stable_scale or strategy.abort_scale_down_delay_ms is not None
 
 
-def _forgets(work: Work) -> bool:
-    return not _delays_on_abort(work)
-
-
-def _remove_stale_deadlines(work: Work) -> None:
-    if work.new is not None and not _delays_on_abort(work):
+def _remove_stale_deadlines(work: Work, delays: bool) -> None:
+    if work.new is not None and not delays:
         work.set_deadline(work.new, None)
     if work.stable is not None:
         work.set_deadline(work.stable, None)
 
 
-def _scale_new(work: Work, new: Revision, count: int) -> bool:
-    delays = _delays_on_abort(work)
+def _scale_new(work: Work, new: Revision, count: int, delays: bool) -> bool:
     if delays:
         if new.scale_down_at is None:
             # The deadline is written once stable can serve everybody; until then the pods stay.
@@ -133,7 +132,7 @@ def _referenced(work: Work, revision: Revision) -> bool:
     return revision.id in named or any(s.revision == revision.id for s in work.services.values())
 
 
-def _scale_others_of_canary(work: Work) -> bool:
+def _scale_others_of_canary(work: Work, delays: bool) -> bool:
     others = [r for r in work.others if r.desired > 0]
     if not others:
         return False
@@ -145,7 +144,7 @@ def _scale_others_of_canary(work: Work) -> bool:
             return False  # the controller gives up here until the pods are gone
         if revision.available < revision.desired:
             left[revision.id] = revision.available
-            work.scale(revision, revision.available, forget_deadline=_forgets(work))
+            work.scale(revision, revision.available, forget_deadline=not delays)
             scaled = True
     least = facts.replicas - replicas.limits(strategy, facts.replicas).unavailable
     room = sum(r.available for r in facts.revisions) - least
@@ -167,13 +166,13 @@ def _scale_others_of_canary(work: Work) -> bool:
         else:
             annotated, count = _after_delay(work, revision, annotated, size)
         if count != size:
-            work.scale(revision, count, forget_deadline=_forgets(work))
+            work.scale(revision, count, forget_deadline=not delays)
             room -= size - count
             scaled = True
     return scaled
 
 
-def _scale_others_of_blue_green(work: Work) -> None:
+def _scale_others_of_blue_green(work: Work, delays: bool) -> None:
     strategy = work.blue_green
     if work.pause(INCONCLUSIVE_PAUSE) is not None:
         return
@@ -184,7 +183,7 @@ def _scale_others_of_blue_green(work: Work) -> None:
         if _referenced(work, revision):
             continue
         annotated, count = _after_delay(work, revision, annotated, work.facts.replicas)
-        work.scale(revision, count, forget_deadline=_forgets(work))
+        work.scale(revision, count, forget_deadline=not delays)
 
 
 def _post_pending(work: Work) -> bool:

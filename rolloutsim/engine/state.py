@@ -31,6 +31,7 @@ __all__ = [
     "State",
     "Status",
     "Waiting",
+    "with_revisions",
 ]
 
 CANARY_PAUSE = "CanaryPauseStep"
@@ -103,6 +104,24 @@ class Facts:
     paused: bool
     steps_hash: str
     observed: bool
+
+
+def with_revisions(facts: Facts, revisions: tuple[Revision, ...]) -> Facts:
+    """The facts with other revisions. Spelled out: `dataclasses.replace` is slow, and pods move often."""
+    return Facts(
+        revisions,
+        facts.services,
+        facts.weight,
+        facts.verified,
+        facts.weight_at,
+        facts.routes,
+        facts.asked,
+        facts.fields,
+        facts.replicas,
+        facts.paused,
+        facts.steps_hash,
+        facts.observed,
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,7 +55,7 @@ def _picture(work: Work, weights: Recorded | None) -> Picture:
         work.facts.replicas,
         None if work.new is None else Count(work.new.desired, work.new.available),
         stable_count,
-        tuple(Count(r.desired, r.available) for r in work.others),
+        tuple([Count(r.desired, r.available) for r in work.others]),
         current_step(work.canary, work.status.step_index)[1],
         work.status.abort,
         work.status.promote_full,

@@ -40,6 +40,7 @@ from rolloutsim.engine.state import (
     State,
     Status,
     Waiting,
+    with_revisions,
 )
 from rolloutsim.policy.model import BlueGreen, Canary, Policy, SetHeaderRoute, SetMirrorRoute
 
@@ -137,7 +138,9 @@ class Work:
                 other = False
             if other:
                 self.others.append(revision)
-        self.services: dict[Role, ServiceFact] = {service.role: service for service in facts.services}
+        self.services: dict[Role, ServiceFact] = {}
+        for service in facts.services:
+            self.services[service.role] = service
         self.add_pauses: list[str] = []
         self.remove_pauses: list[str] = []
         self.clear_pauses = False
@@ -266,8 +269,10 @@ class Work:
 
     def amend(self, revision: Revision) -> None:
         """Put an amended revision in the place of the one with its id."""
-        revisions = tuple(revision if r.id == revision.id else r for r in self.facts.revisions)
-        self.set_facts(replace(self.facts, revisions=revisions))
+        revisions = tuple([revision if r.id == revision.id else r for r in self.facts.revisions])
+        if revisions != self.facts.revisions:
+            self.facts = with_revisions(self.facts, revisions)
+            self.changed = True
 
     def remember(self, note: Note) -> None:
         """Write a note into its revision."""
@@ -287,7 +292,7 @@ class Work:
         new = self.new
         if new is None:
             return
-        highest = max((r.number for r in self.facts.revisions if r.id != new.id), default=0)
+        highest = max([r.number for r in self.facts.revisions if r.id != new.id], default=0)
         if new.number > highest:
             return
         self.new = replace(new, number=highest + 1)

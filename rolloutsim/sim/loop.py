@@ -118,11 +118,10 @@ class Loop:
         self._wake_at = None
         self._look_at_pods()
         self._before_tick()
-        self.session.settle(at, self._perform)
+        due = self.session.settle(at, self._perform)
         self._after_tick()
-        due = self.session.due()
         if due is not None:
-            self.wake(max(due, at))
+            self.wake(due)
 
     def _look_at_pods(self) -> None:
         if self._unseen and self.deployment is not None:

@@ -14,15 +14,11 @@ import pytest
 HERE = Path(__file__).parent
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--vectors", default=None, metavar="DIR", help="folder of the conformance vectors")
-
-
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     where = getattr(metafunc.module, "VECTORS", None)
     if where is None or "case" not in metafunc.fixturenames:
         return
     file, section = where
-    folder = Path(metafunc.config.getoption("--vectors", None) or HERE / "vectors")
+    folder = Path(metafunc.config.getoption("--vectors") or HERE / "vectors")
     cases = json.loads((folder / file).read_text(encoding="utf-8"))[section]
     metafunc.parametrize("case", cases, ids=[case["id"] for case in cases])

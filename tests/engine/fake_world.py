@@ -1,6 +1,6 @@
 """A small perfect world for the engine: it answers everything at once, and pods take their time.
 
-Pods become available a given time after their creation; the router applies every weight and cannot verify
+Pods become available 5 s after their creation; the router applies every weight and cannot verify
 it; Services follow at once; measurements come out as letters say (S, F, I, E; R never ends by itself).
 """
 
@@ -13,7 +13,6 @@ from rolloutsim.conditions import MeasurementPhase
 from rolloutsim.engine import (
     Action,
     CreateRevision,
-    Event,
     Measure,
     Measured,
     MeasureError,
@@ -21,7 +20,6 @@ from rolloutsim.engine import (
     Outcome,
     RemoveRevision,
     RevisionSeen,
-    Role,
     Scale,
     ServiceSeen,
     SetService,
@@ -34,7 +32,8 @@ from rolloutsim.engine import (
 from rolloutsim.policy.model import Policy
 from rolloutsim.session import Entry, Session
 
-NEVER = -1
+READY_MS = 5_000
+"""From the creation of a pod to its availability."""
 PHASES = {
     "S": MeasurementPhase.SUCCESSFUL,
     "F": MeasurementPhase.FAILED,
@@ -48,38 +47,20 @@ class Pod:
 
 
 @dataclass
-class Happened:
-    """Something that the world saw the engine do, or heard it say."""
-
-    at: int
-    what: Action | Event
-    before: int | None = None
-    """Of a `Scale`: the pods before; of a `SetWeight`: the weight before, None at first."""
-
-
-@dataclass
 class FakeWorld:
-    """``ready_ms`` gives the time from a pod's creation to its availability, per revision."""
+    """``letters`` are the outcomes of each metric; ``most_pods`` the largest size of each revision so far."""
 
     policy: Policy
-    ready_ms: Callable[[str], int] = lambda revision: 5_000
     letters: Mapping[str, Sequence[str]] = field(default_factory=dict)
     now: int = 0
     pods: dict[str, list[Pod]] = field(default_factory=dict)
     seen: dict[str, tuple[int, ...]] = field(default_factory=dict)
-    services: dict[Role, str] = field(default_factory=dict)
-    weight: int | None = None
     most_pods: dict[str, int] = field(default_factory=dict)
-    happened: list[Happened] = field(default_factory=list)
     journal: list[Entry] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.first = start(self.policy, Snapshot())
-        self.session = Session(self.policy, self.first, self._record)
-
-    def _record(self, entry: Entry) -> None:
-        self.journal.append(entry)
-        self.happened.extend(Happened(self.now, event) for event in entry.events)
+        self.session = Session(self.policy, self.first, self.journal.append)
 
     def journal_weight(self, before: int) -> int:
         """The weight that was asked for last in the first ``before`` records."""
@@ -136,8 +117,7 @@ class FakeWorld:
         pods = self.pods[revision]
         self.most_pods[revision] = max(count, self.most_pods.get(revision, 0))
         while len(pods) < count:
-            ready_ms = self.ready_ms(revision)
-            pods.append(Pod(None if ready_ms == NEVER else self.now + ready_ms))
+            pods.append(Pod(self.now + READY_MS))
         # Pods that are not available go first, then those that became available last.
         pods.sort(key=lambda pod: (pod.available_at is None, pod.available_at or 0))
         del pods[count:]
@@ -151,12 +131,6 @@ class FakeWorld:
     # --- deeds ------------------------------------------------------------------------------------
 
     def perform(self, action: Action) -> Iterable[Observation]:
-        before = None
-        if isinstance(action, Scale):
-            before = len(self.pods[action.revision])
-        elif isinstance(action, SetWeight):
-            before = self.weight
-        self.happened.append(Happened(self.now, action, before))
         match action:
             case CreateRevision(_, revision):
                 self.pods.setdefault(revision, [])
@@ -168,10 +142,8 @@ class FakeWorld:
                 del self.pods[revision]
                 yield RevisionSeen(self.now, revision, 0, 0, 0, 0)
             case SetService(_, role, revision):
-                self.services[role] = revision
                 yield ServiceSeen(self.now, role, revision)
             case SetWeight(_, weight):
-                self.weight = weight
                 yield WeightSeen(self.now, weight)
             case Measure(_, run, metric, attempt) if (outcome := self._outcome(metric, attempt)) is not None:
                 yield Measured(self.now, run, metric, attempt, self.now, self.now, outcome)

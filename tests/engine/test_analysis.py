@@ -92,7 +92,7 @@ def test_a_pass_asks_and_the_next_one_assesses() -> None:
     played.answer("m", S, 0)
     assert next_due(played.run) == 0
     assessed = played.tick(0)
-    assert assessed.events == (MeasurementTaken("run", "m", 1, S), RunChanged("run", "Running"))
+    assert assessed.events == (MeasurementTaken("run", "m", 1, S), RunChanged("run", RunPhase.RUNNING))
     assert next_due(played.run) == 60_000
     assert played.tick(59_999) == Advance(played.run)
 
@@ -108,7 +108,7 @@ def test_the_interval_counts_from_the_end_of_a_measurement() -> None:
 
 def test_an_initial_delay_counts_from_the_first_pass() -> None:
     played = bench(metric(initial_delay_ms=30_000))
-    assert played.tick(5).events == (RunChanged("run", "Running"),)
+    assert played.tick(5).events == (RunChanged("run", RunPhase.RUNNING),)
     assert next_due(played.run) == 30_005
 
 
@@ -128,7 +128,7 @@ def test_a_real_result_is_judged() -> None:
     (taken, changed) = played.tick(0).events
     assert taken == MeasurementTaken("run", "m", 1, F, "[0.2]")
     message = 'Metric "m" assessed Failed due to failed (1) > failureLimit (0)'
-    assert changed == RunChanged("run", "Failed", message)
+    assert changed == RunChanged("run", RunPhase.FAILED, message)
     assert next_due(played.run) is None
 
 
@@ -199,7 +199,7 @@ def test_a_query_in_flight_blocks_the_run_and_a_job_does_not() -> None:
 def test_only_a_job_in_flight_has_no_deadline() -> None:
     for provider in (JobProvider(), OtherProvider("kayenta"), OtherProvider("plugin/some/one")):
         played = bench(metric(provider=provider))
-        assert played.tick(0).events == (RunChanged("run", "Running"),)
+        assert played.tick(0).events == (RunChanged("run", RunPhase.RUNNING),)
         assert next_due(played.run) is None
         played.answer("m", I, 70)
         assert next_due(played.run) == 70
@@ -366,7 +366,7 @@ def test_a_run_that_cannot_start_ends_in_its_first_pass(
 ) -> None:
     played = Bench(create_run("run", analysis, bindings, 3))
     assert played.run.phase is RunPhase.NEW
-    assert played.tick(3).events == (RunChanged("run", "Error", message),)
+    assert played.tick(3).events == (RunChanged("run", RunPhase.ERROR, message),)
     assert (played.run.phase, played.run.completed, next_due(played.run)) == (RunPhase.ERROR, 3, None)
 
 

@@ -26,6 +26,7 @@ from rolloutsim.engine import (
     RevisionSeen,
     Role,
     Scale,
+    SetRoute,
     SetService,
     SetWeight,
     Snapshot,
@@ -266,7 +267,7 @@ def test_experiments_plugins_and_routes_are_over_at_once() -> None:
         "experiment",
         "plugin: x",
     ]
-    routes = [a for e in driver.journal for a in e.actions if type(a).__name__ == "SetRoute"]
+    routes = [a for e in driver.journal for a in e.actions if isinstance(a, SetRoute)]
     assert [action.name for action in routes] == ["beta"]
     driver.hear(StatusPatched(driver.now, abort=True))
     driver.rest()

@@ -96,7 +96,7 @@ def test_a_tick_before_the_deadline_changes_nothing(policy: Policy, history: lis
         due = deadline(policy, state)
         early = state.now + 1_000 if due is None else due - 1
         decision = decide(policy, state, Tick(early))
-        assert decision.actions == decision.events == ()
+        assert (decision.actions, decision.events) == ((), ())
         assert replace(decision.state, now=state.now) == state
 
 
@@ -134,7 +134,7 @@ def test_repeated_and_unknown_answers_are_no_ops(policy: Policy, history: list[A
         if isinstance(item, Wait | Answer | PolicyChanged):
             continue
         once = decide(policy, state, dated(item, chaos.now))
-        assert once.actions == once.events == ()
+        assert (once.actions, once.events) == ((), ())
         twice = decide(policy, once.state, dated(item, chaos.now))
         assert twice.state == once.state
     for action in chaos.open:

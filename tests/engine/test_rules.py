@@ -1,4 +1,4 @@
-"""Rules of Argo Rollouts that users trip over, each played on the fake world.
+"""Rules of Argo Rollouts that users trip over, each played as a trace.
 
 Where a rule was confirmed on the controller's own code, the expected behaviour is what the project's
 documentation and issues say of it; the issue is named.
@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.engine.traces import Player
+from tests.conformance.argo_traces import Player
 
 ROUTED = {"canaryService": "c", "stableService": "s", "trafficRouting": {"plugins": {"fake": {}}}}
 TWO_STEPS = [{"setWeight": 20}, {"pause": {}}]
@@ -327,3 +327,24 @@ def test_old_revisions_beyond_the_history_limit_are_removed() -> None:
     spec = {**canary([{"setWeight": 20}]), "revisionHistoryLimit": 0}
     player = play(spec, released(), released(250, "v3"), until=400)
     assert set(player.final()["replicaSets"]) == {"v3"}
+
+
+# --- much at one instant ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "strategy", [{"canary": {"maxSurge": 1, "maxUnavailable": 0}}, canary(TWO_STEPS)["strategy"]]
+)
+def test_pods_that_are_ready_at_once_exchange_all_at_one_instant(strategy: dict[str, Any]) -> None:
+    """Each ready pod is news from outside, so a hundred of them are no endless loop."""
+    player = play({"replicas": 100, "strategy": strategy}, released(), pods={"*": 0})
+    assert {event["t"] for event in player.events() if event["e"] == "scale"} == {0, 100}
+
+
+@pytest.mark.parametrize("step", [{"setWeight": 1}, {"pause": {"duration": "0s"}}, {"analysis": ANALYSIS}])
+def test_a_long_list_of_steps_may_be_over_at_once(step: dict[str, Any]) -> None:
+    player = play({**canary([step] * 100), "replicas": 1}, released())
+    assert player.final()["replicaSets"]["v2"] == "1/1 stable current svc:c svc:s"
+    assert lines(player, "promoted") == [
+        "105 promoted Rollout completed update to revision 2 : Completed all 100 canary steps"
+    ]
