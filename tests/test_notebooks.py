@@ -33,9 +33,7 @@ def test_a_notebook_uses_the_public_api_only_and_claims_something(path: Path) ->
     assert "assert " in code
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-@pytest.mark.filterwarnings("ignore::DeprecationWarning:jupyter_client", "ignore::DeprecationWarning:zmq")
 def test_a_notebook_runs(path: Path) -> None:
     notebook = read(path)
     NotebookClient(

@@ -85,6 +85,7 @@ class World:
         self.env = simpy.Environment(ORIGIN_MS)
         self.router = _router(policy, scenario)
         self._moves = 0
+        self._moved_at = ORIGIN_MS
         self._looks = 0
         self._looked_at: tuple[int, int] | None = None
         self._conditions: tuple[Conditions, ...] = ()
@@ -184,9 +185,11 @@ class World:
         return self.metrics.measure(request, at)
 
     def _move(self, move: Callable[[], None]) -> None:
+        """Let a change of the routes reach traffic after its delay, and not before an earlier one."""
         self._moves += 1
         wait_ms = self._draws["router"].delay_ms(self._service.cluster.router_delay, self._moves)
-        self.loop.after(wait_ms, move)
+        self._moved_at = max(self._moved_at, self.loop.now + wait_ms)
+        self.loop.after(self._moved_at - self.loop.now, move)
 
     def _pod_start(self, revision: str, ordinal: int) -> int | None:
         which = (STABLE, NEW).index(revision)
