@@ -12,6 +12,7 @@ import platform
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib.metadata import version
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
@@ -180,6 +181,7 @@ class Results:
         return _with_provenance(pd.DataFrame(flat, columns=columns), self.provenance)
 
 
+@lru_cache(maxsize=1)
 def versions() -> dict[str, str]:
     """Versions of what the numbers depend on."""
     return {

@@ -20,10 +20,6 @@ __all__ = ["MeasurementPhase", "judge"]
 
 NO_DATA = "metric result is nil or empty: no data returned from the metric provider"
 
-__all__ = ["MeasurementPhase", "judge"]
-
-NO_DATA = "metric result is nil or empty: no data returned from the metric provider"
-
 
 class MeasurementPhase(StrEnum):
     """Phase of a measurement (Argo Rollouts, ``AnalysisPhase``)."""
