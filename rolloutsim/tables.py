@@ -197,7 +197,7 @@ def provenance(
 ) -> dict[str, Any]:
     """What it takes to repeat a simulation: versions, digests by name (in order), seed and runs."""
     return {
-        "versions": versions(),
+        "versions": dict(versions()),
         "policies": dict(policies),
         "scenarios": dict(scenarios),
         "seed": seed,
