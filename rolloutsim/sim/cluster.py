@@ -28,21 +28,23 @@ class Pod:
 
 @dataclass(slots=True)
 class Pool:
-    """The pods of one revision. ``first_pod_ms`` is when its first pod ever was created."""
+    """The pods of one revision, and how many of them are ready and available.
+
+    ``first_pod_ms`` is when its first pod ever was created.
+    """
 
     revision: str
     desired: int = 0
     pods: list[Pod] = field(default_factory=list)
     started: int = 0
     first_pod_ms: int | None = None
+    ready: int = 0
+    available: int = 0
 
-    @property
-    def ready(self) -> int:
-        return sum(pod.ready for pod in self.pods)
-
-    @property
-    def available(self) -> int:
-        return sum(pod.available for pod in self.pods)
+    def count(self) -> None:
+        """Count the pods again after one of them changed."""
+        self.ready = sum([pod.ready for pod in self.pods])
+        self.available = sum([pod.available for pod in self.pods])
 
 
 class Cluster:
@@ -70,7 +72,9 @@ class Cluster:
     def adopt(self, revision: str, replicas: int) -> None:
         """A revision that has been running for long: all its pods are available."""
         pods = [Pod(ordinal, ready=True, available=True) for ordinal in range(replicas)]
-        self.pools[revision] = Pool(revision, replicas, pods, replicas, int(self._env.now))
+        self.pools[revision] = Pool(
+            revision, replicas, pods, replicas, int(self._env.now), ready=replicas, available=replicas
+        )
 
     def create(self, revision: str) -> None:
         self.pools.setdefault(revision, Pool(revision))
@@ -85,6 +89,7 @@ class Cluster:
         self.changes += 1
         while len(pool.pods) > replicas:
             pool.pods.remove(_least_useful(pool.pods))
+        pool.count()
         while len(pool.pods) < replicas:
             self._start(pool)
 
@@ -93,7 +98,7 @@ class Cluster:
         available = [pod for pod in self.pools[revision].pods if pod.available]
         for pod in available[: count or None]:
             pod.ready = pod.available = False
-        self._tell(revision)
+        self._tell(self.pools[revision])
 
     def total(self) -> int:
         """Pods of all revisions."""
@@ -105,7 +110,7 @@ class Cluster:
         pool.pods.append(pod)
         if pool.first_pod_ms is None:
             pool.first_pod_ms = int(self._env.now)
-            self._tell(pool.revision)
+            self._tell(pool)
         wait = self._pod_start(pool.revision, pod.ordinal)
         if wait is not None:
             self._after(wait, lambda: self._ready(pool, pod))
@@ -118,16 +123,17 @@ class Cluster:
             self._after(self._min_ready_ms, lambda: self._available(pool, pod))
         else:
             pod.available = True
-        self._tell(pool.revision)
+        self._tell(pool)
 
     def _available(self, pool: Pool, pod: Pod) -> None:
         if pod in pool.pods and pod.ready:
             pod.available = True
-            self._tell(pool.revision)
+            self._tell(pool)
 
-    def _tell(self, revision: str) -> None:
+    def _tell(self, pool: Pool) -> None:
         self.changes += 1
-        self._changed(revision)
+        pool.count()
+        self._changed(pool.revision)
 
     def _after(self, wait_ms: int, do: Callable[[], None]) -> None:
         timeout = self._env.timeout(wait_ms)
