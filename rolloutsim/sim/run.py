@@ -9,10 +9,8 @@ from __future__ import annotations
 import gc
 import hashlib
 import json
-import math
 import multiprocessing
 import os
-import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
@@ -21,25 +19,17 @@ from dataclasses import replace
 from typing import Any
 
 from rolloutsim.engine.codec import to_json
-from rolloutsim.errors import ScenarioError
-from rolloutsim.outcomes import CaughtBy, End, Outcome
+from rolloutsim.outcomes import Outcome
 from rolloutsim.policy import digest
 from rolloutsim.policy.model import (
-    Analysis,
-    AnalysisStep,
-    BlueGreen,
-    Canary,
-    Metric,
-    OtherProvider,
     Policy,
-    PrometheusProvider,
 )
-from rolloutsim.promql import compile_query
 from rolloutsim.session import Entry
+from rolloutsim.sim.needs import check, reads_latency
 from rolloutsim.sim.scenario import Basis, Scenario
-from rolloutsim.sim.world import NEW, ORIGIN_MS, World
+from rolloutsim.sim.verdict import outcome
+from rolloutsim.sim.world import ORIGIN_MS, World
 from rolloutsim.tables import API_VERSION, Results, build_results, provenance
-from rolloutsim.telemetry import PRESETS
 from rolloutsim.trace import Truth, entry_records, sample_record, truth_record
 
 __all__ = ["compare", "play", "simulate", "trace_run"]
@@ -101,7 +91,7 @@ def compare(
 def play(policy: Policy, scenario: Scenario, *, seed: int = 1, run: int = 0) -> Outcome:
     """Play one replication and return its row."""
     check(policy, scenario)
-    return _outcome(_played(policy, scenario, seed, run, latency=_reads_latency(policy, scenario)), run)
+    return outcome(_played(policy, scenario, seed, run, latency=reads_latency(policy, scenario)), run)
 
 
 def trace_run(
@@ -117,32 +107,6 @@ def trace_run(
     world = World(policy, scenario, seed, run, record=entries.append, truth=truths.append)
     world.play()
     return _manifest(world, seed, run), list(_records(world, entries, truths))
-
-
-def check(policy: Policy, scenario: Scenario) -> None:
-    """Refuse what the simulated world cannot play, by name.
-
-    Raises
-    ------
-    ScenarioError : a metric is not a PromQL query and the scenario does not state its outcome.
-    PromQLError : a query that the evaluator does not support.
-    """
-    stated = {measurement.metric for measurement in scenario.release.measurements}
-    for metric in _metrics(policy):
-        provider = metric.provider
-        if isinstance(provider, PrometheusProvider):
-            if provider.range_query is not None:
-                raise ScenarioError(
-                    f"metric {metric.name!r} uses a rangeQuery, which a simulation does not play",
-                    fix="use an instant query",
-                )
-        elif metric.name not in stated:
-            kind = provider.kind if isinstance(provider, OtherProvider) else type(provider).__name__
-            raise ScenarioError(
-                f"metric {metric.name!r} ({kind}) is not a Prometheus query, and the release does not "
-                "say what it would find",
-                fix=f"add it to the release's measurements: [{{metric: {metric.name}, pass_probability: 1}}]",
-            )
 
 
 # --- playing --------------------------------------------------------------------------------------
@@ -201,10 +165,10 @@ def _workers(jobs: int) -> Executor:
 
 def _chunk(task: Task) -> list[Outcome]:
     policy, scenario, seed, first, last = task
-    latency = _reads_latency(policy, scenario)
+    latency = reads_latency(policy, scenario)
     with _garbage_kept():
         return [
-            _outcome(_played(policy, scenario, seed, run, latency=latency), run) for run in range(first, last)
+            outcome(_played(policy, scenario, seed, run, latency=latency), run) for run in range(first, last)
         ]
 
 
@@ -224,57 +188,6 @@ def _played(policy: Policy, scenario: Scenario, seed: int, run: int, *, latency:
     world = World(policy, scenario, seed, run, latency=latency)
     world.play()
     return world
-
-
-def _outcome(world: World, run: int) -> Outcome:
-    """The row of a run that has been played."""
-    service, healthy = world.scenario.service, world.scenario.release.healthy
-    end, caught_by, decided, message = _verdict(world)
-    stopped = caught_by in (CaughtBy.ANALYSIS, CaughtBy.DEADLINE)
-    bad = float(world.plane.bad.sum()) + world.plane.unserved
-    exposed = world.exposed_until_over
-    budget = (1.0 - service.slo) * world.plane.mean_rate_rps * service.slo_period_ms / 1000.0
-    over = world.promoted if end is End.PROMOTED else decided if end is End.ABORTED else None
-    began = world.onset if world.onset is not None else ORIGIN_MS
-    return Outcome(
-        policy=world.policy.name,
-        scenario=world.scenario.name,
-        run=run,
-        healthy=healthy,
-        end=end,
-        caught_by=caught_by,
-        detected=stopped and not healthy,
-        false_abort=end is End.ABORTED and healthy,
-        time_to_detect_s=(decided - began) / 1000.0 if stopped and decided is not None else math.nan,
-        time_to_mitigate_s=(world.mitigated - began) / 1000.0 if world.mitigated is not None else math.nan,
-        bad_requests=bad,
-        requests_exposed=exposed if exposed is not None else float(world.plane.exposed[1:].sum()),
-        budget_spent=bad / budget if budget else 0.0,
-        duration_s=(over - ORIGIN_MS) / 1000.0 if over is not None else service.horizon_ms / 1000.0,
-        pod_hours=world.extra_pod_ms / 3_600_000.0,
-        peak_pods=world.peak_pods,
-        human_waits=world.people.waits,
-        measurements=world.measurements,
-        message=message,
-    )
-
-
-def _verdict(world: World) -> tuple[End, CaughtBy, int | None, str]:
-    """How the run ended, what caught the release, when that was decided, and why."""
-    if world.promoted is not None:
-        return End.PROMOTED, CaughtBy.NOTHING, None, ""
-    if world.aborted is not None:
-        at, message = world.aborted
-        if world.gave_up is not None and world.gave_up <= at:
-            return End.ABORTED, CaughtBy.PERSON, at, message
-        timed_out = "timed out progressing" in message
-        return End.ABORTED, CaughtBy.DEADLINE if timed_out else CaughtBy.ANALYSIS, at, message
-    if world.degraded is not None:
-        at, message = world.degraded
-        return End.STUCK, CaughtBy.DEADLINE, at, message
-    state = world.loop.session.state
-    held = bool(state.status.pauses)
-    return End.HELD if held else End.STUCK, CaughtBy.NOTHING, None, state.status.message
 
 
 # --- what is said about it ------------------------------------------------------------------------
@@ -363,41 +276,3 @@ def _records(world: World, entries: list[Entry], truths: list[Truth]) -> Iterato
         for record in entry_records(entry):
             timed.append((entry.seen.at, 2, len(timed), record))
     yield from (record for *_, record in sorted(timed, key=lambda one: one[:3]))
-
-
-# --- what a policy measures -----------------------------------------------------------------------
-
-
-def _metrics(policy: Policy) -> Iterator[Metric]:
-    """All metrics of all analyses of a policy."""
-    for analysis in _analyses(policy):
-        yield from analysis.metrics
-
-
-def _analyses(policy: Policy) -> Iterator[Analysis]:
-    strategy = policy.strategy
-    found: list[Analysis | None] = []
-    if isinstance(strategy, Canary):
-        found = [strategy.background]
-        found += [step.analysis for step in strategy.steps if isinstance(step, AnalysisStep)]
-    elif isinstance(strategy, BlueGreen):
-        found = [strategy.pre_promotion, strategy.post_promotion]
-    yield from (analysis for analysis in found if analysis is not None)
-
-
-def _reads_latency(policy: Policy, scenario: Scenario) -> bool:
-    """True when a query of the policy can select a series of the latency histogram."""
-    histogram = PRESETS[scenario.service.telemetry.preset].durations
-    names = {f"{histogram}_{part}" for part in ("bucket", "sum", "count")}
-    for metric in _metrics(policy):
-        if isinstance(metric.provider, PrometheusProvider):
-            query = _placeholder(metric.provider.query)
-            for selector in compile_query(query).selectors:
-                if selector.metric is None or selector.metric in names:
-                    return True
-    return False
-
-
-def _placeholder(query: str) -> str:
-    """A query whose late-bound arguments are filled with something, so that it can be read."""
-    return re.sub(r"\{\{[^}]*\}\}", NEW, query)

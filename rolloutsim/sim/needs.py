@@ -1,0 +1,85 @@
+"""What a policy measures, and whether a scenario can give it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from rolloutsim.errors import ScenarioError
+from rolloutsim.policy.model import (
+    Analysis,
+    AnalysisStep,
+    BlueGreen,
+    Canary,
+    Metric,
+    OtherProvider,
+    Policy,
+    PrometheusProvider,
+)
+from rolloutsim.promql import compile_query
+from rolloutsim.sim.scenario import Scenario
+from rolloutsim.sim.world import NEW
+from rolloutsim.telemetry import PRESETS
+
+__all__ = ["check", "reads_latency"]
+
+
+def check(policy: Policy, scenario: Scenario) -> None:
+    """Refuse what the simulated world cannot play, by name.
+
+    Raises
+    ------
+    ScenarioError : a metric is not a PromQL query and the scenario does not state its outcome.
+    PromQLError : a query that the evaluator does not support.
+    """
+    stated = {measurement.metric for measurement in scenario.release.measurements}
+    for metric in _metrics(policy):
+        provider = metric.provider
+        if isinstance(provider, PrometheusProvider):
+            if provider.range_query is not None:
+                raise ScenarioError(
+                    f"metric {metric.name!r} uses a rangeQuery, which a simulation does not play",
+                    fix="use an instant query",
+                )
+        elif metric.name not in stated:
+            kind = provider.kind if isinstance(provider, OtherProvider) else type(provider).__name__
+            raise ScenarioError(
+                f"metric {metric.name!r} ({kind}) is not a Prometheus query, and the release does not "
+                "say what it would find",
+                fix=f"add it to the release's measurements: [{{metric: {metric.name}, pass_probability: 1}}]",
+            )
+
+
+def _metrics(policy: Policy) -> Iterator[Metric]:
+    """All metrics of all analyses of a policy."""
+    for analysis in _analyses(policy):
+        yield from analysis.metrics
+
+
+def _analyses(policy: Policy) -> Iterator[Analysis]:
+    strategy = policy.strategy
+    found: list[Analysis | None] = []
+    if isinstance(strategy, Canary):
+        found = [strategy.background]
+        found += [step.analysis for step in strategy.steps if isinstance(step, AnalysisStep)]
+    elif isinstance(strategy, BlueGreen):
+        found = [strategy.pre_promotion, strategy.post_promotion]
+    yield from (analysis for analysis in found if analysis is not None)
+
+
+def reads_latency(policy: Policy, scenario: Scenario) -> bool:
+    """True when a query of the policy can select a series of the latency histogram."""
+    histogram = PRESETS[scenario.service.telemetry.preset].durations
+    names = {f"{histogram}_{part}" for part in ("bucket", "sum", "count")}
+    for metric in _metrics(policy):
+        if isinstance(metric.provider, PrometheusProvider):
+            query = _placeholder(metric.provider.query)
+            for selector in compile_query(query).selectors:
+                if selector.metric is None or selector.metric in names:
+                    return True
+    return False
+
+
+def _placeholder(query: str) -> str:
+    """A query whose late-bound arguments are filled with something, so that it can be read."""
+    return re.sub(r"\{\{[^}]*\}\}", NEW, query)
