@@ -11,7 +11,8 @@ Each line is an object with ``kind``:
               ``latency_median_s``, ``pods``), from ``at`` until the next record of that revision;
               only a simulated world knows it
 
-Times are integer milliseconds since the Unix epoch; special floats are the strings NaN, +Inf, -Inf.
+Times are integer milliseconds since the Unix epoch; special floats are the strings NaN, +Inf, -Inf,
+and StaleNaN where a series ends.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from typing import Any
 
 from rolloutsim.engine.codec import to_json
 from rolloutsim.errors import InputError, Position
+from rolloutsim.promql import is_stale
+from rolloutsim.promql.intake import value_text
 from rolloutsim.session import Entry
 
 __all__ = ["KINDS", "Trace", "Truth", "entry_records", "read_trace", "sample_record", "write_trace"]
@@ -123,6 +126,4 @@ def _record(line: str, at: Position) -> Record:
 def _number(value: float) -> float | str:
     if math.isfinite(value):
         return value
-    if math.isnan(value):
-        return "NaN"
-    return "+Inf" if value > 0 else "-Inf"
+    return "StaleNaN" if is_stale(value) else value_text(value)

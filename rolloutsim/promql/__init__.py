@@ -8,8 +8,10 @@
 
 A query is parsed, type-checked and planned once (`compile_query`); a plan keeps what it worked out about
 the series of a store in that store, so that an evaluation costs what its windows cost, however long the
-run. Instant queries only; classic histograms only. What the server would refuse is refused when the query
-is compiled.
+run. Classic histograms only. What the server would refuse is refused when the query is compiled. A range
+query is an instant query per step (`Query.evaluate_range`).
+
+Series come from elsewhere and go elsewhere as text: `openmetrics`, `api_json`, `csv_form`.
 """
 
 from rolloutsim.promql.errors import ErrorKind, PromQLError

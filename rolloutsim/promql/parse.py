@@ -161,7 +161,9 @@ class _Conversion:
     def at(self, expr: grammar.VectorSelector | grammar.SubqueryExpr) -> At:
         if expr.at is None:
             return None
-        return "query" if expr.at.at is None else self.time(int(expr.at.at.timestamp()))
+        if expr.at.at is None:
+            return "start" if str(expr.at.type).endswith("Start") else "end"
+        return self.time(int(expr.at.at.timestamp()))
 
     def call(self, expr: grammar.Call, depth: int) -> Call:
         arguments = tuple(self.node(argument, depth + 1) for argument in expr.args)

@@ -8,10 +8,11 @@ from functools import lru_cache
 
 from rolloutsim.promql.context import Context
 from rolloutsim.promql.errors import PromQLError
-from rolloutsim.promql.labels import Labels
+from rolloutsim.promql.labels import Labels, LabelSet
 from rolloutsim.promql.parse import parse
 from rolloutsim.promql.plan import plan_number, plan_range, plan_vector
-from rolloutsim.promql.store import SeriesStore
+from rolloutsim.promql.ranges import MAX_EVALUATIONS, MAX_STEPS, evaluations
+from rolloutsim.promql.store import Record, SeriesStore
 from rolloutsim.promql.tree import (
     Matcher,
     Node,
@@ -23,10 +24,12 @@ from rolloutsim.promql.tree import (
 )
 from rolloutsim.promql.values import Matrix, Result, Scalar, Series, String, Vector
 
-__all__ = ["LOOKBACK_MS", "Query", "SeriesRead", "compile_query", "evaluate"]
+__all__ = ["LOOKBACK_MS", "MAX_SAMPLES", "Query", "SeriesRead", "compile_query", "evaluate"]
 
 LOOKBACK_MS = 300_000
 """How old the newest sample of a series may be (the server's ``query.lookback-delta``)."""
+MAX_SAMPLES = 20_000_000
+"""How many samples `Query.evaluate_range` reads at most: 20 s of work at worst. A server has a time-out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +53,15 @@ class Query:
     ``text`` is the query as given, ``result`` the type of what it evaluates to, ``selectors`` what it reads.
     """
 
-    __slots__ = ("_run", "result", "selectors", "text")
+    __slots__ = ("_evaluations", "_run", "_selectors", "result", "selectors", "text")
 
     def __init__(self, text: str, tree: Node) -> None:
         self.text = text
         self.result: ValueType = value_type(tree)
+        self._selectors = tuple(_selectors(tree))
+        self._evaluations = evaluations(tree)
         self.selectors = tuple(
-            SeriesRead(node.metric, node.matchers, node.range_ms, node.offset_ms) for node in _selectors(tree)
+            SeriesRead(node.metric, node.matchers, node.range_ms, node.offset_ms) for node in self._selectors
         )
         self._run = _runner(tree)
 
@@ -73,9 +78,67 @@ class Query:
         Raises PromQLError (execution) where the series at hand make the query fail.
         """
         try:
-            return self._run(Context(store, at_ms, 1 if left_closed else 0, lookback_ms, at_ms))
+            return self._run(Context(store, at_ms, 1 if left_closed else 0, lookback_ms, at_ms, at_ms))
         except PromQLError as error:
             raise PromQLError(error.kind, error.message, text=self.text) from None
+
+    def evaluate_range(
+        self,
+        store: SeriesStore,
+        first_ms: int,
+        last_ms: int,
+        step_ms: int,
+        *,
+        left_closed: bool = False,
+        lookback_ms: int = LOOKBACK_MS,
+    ) -> Matrix:
+        """The answers at ``first_ms`` and every ``step_ms`` until ``last_ms``, as a server's range query.
+
+        Series come in order of their labels; a scalar is one series without labels. Raises PromQLError:
+        ``parse`` where the query gives a string or a range, ``unsupported`` where the answer would have more
+        than 11,000 steps or take too much reading (`refuse_excess`), ``execution`` as `evaluate` does.
+        """
+        if self.result not in ("scalar", "vector"):
+            what = "range vector" if self.result == "matrix" else self.result
+            why = f"a {what} cannot be asked for over time; only a scalar or an instant vector can"
+            raise PromQLError("parse", why, text=self.text)
+        points = (last_ms - first_ms) // step_ms + 1
+        if points > MAX_STEPS + 1:
+            why = f"more than {MAX_STEPS} steps; take a longer step or a shorter range"
+            raise PromQLError("unsupported", why, text=self.text)
+        self.refuse_excess(store, points)
+        found: dict[LabelSet, tuple[list[int], list[float]]] = {}
+        context = Context(store, first_ms, 1 if left_closed else 0, lookback_ms, first_ms, last_ms)
+        try:
+            for at_ms in range(first_ms, last_ms + 1, step_ms):
+                context.at_ms = at_ms
+                for labels, value in _pairs(self._run(context)):
+                    times, values = found.setdefault(labels, ([], []))
+                    times.append(at_ms)
+                    values.append(value)
+        except PromQLError as error:
+            raise PromQLError(error.kind, error.message, text=self.text) from None
+        series = (
+            Series(Labels(labels), tuple(times), tuple(values))
+            for labels, (times, values) in sorted(found.items())
+        )
+        return Matrix(tuple(series))
+
+    def refuse_excess(self, store: SeriesStore, points: int = 1) -> None:
+        """Raise PromQLError (unsupported) if ``points`` evaluations could read more than `MAX_SAMPLES`.
+
+        The bound is a cautious one: samples are taken to be spread evenly, and every selector to stand in the
+        innermost of nested subqueries.
+        """
+        times = points * self._evaluations
+        if times > MAX_EVALUATIONS:
+            why = f"more than {MAX_EVALUATIONS} evaluations; take longer steps"
+            raise PromQLError("unsupported", why, text=self.text)
+        if times * sum(_samples(selector, store) for selector in self._selectors) > MAX_SAMPLES:
+            why = (
+                f"more than {MAX_SAMPLES} samples to read; take a longer step, shorter ranges or fewer series"
+            )
+            raise PromQLError("unsupported", why, text=self.text)
 
 
 @lru_cache(maxsize=1024)
@@ -132,6 +195,35 @@ def _runner(tree: Node) -> Callable[[Context], Result]:
         return Vector(tuple(present))
 
     return elements
+
+
+def _pairs(result: Result) -> Iterator[tuple[LabelSet, float]]:
+    if isinstance(result, Scalar):
+        yield (), result.value
+    elif isinstance(result, Vector):
+        for labels, value in result.elements:
+            yield labels.pairs, value
+
+
+def _samples(selector: Selector, store: SeriesStore) -> float:
+    """About how many samples one evaluation of a selector reads."""
+    fits = selector.tests()
+    total = 0.0
+    for record in store.records:
+        if record.segments and fits(record.labels):
+            total += 1.0
+            if selector.range_ms:
+                total += _samples_within(record, selector.range_ms)
+    return total
+
+
+def _samples_within(record: Record, range_ms: int) -> float:
+    """About how many samples of a series a range holds."""
+    blocks = [block for block, _ in record.segments if block.rows]
+    if not blocks:
+        return 0.0
+    span = blocks[-1].times[-1] - blocks[0].times[0]
+    return sum(block.rows for block in blocks) * min(1.0, range_ms / max(span, 1))
 
 
 def _selectors(node: Node) -> Iterator[Selector]:

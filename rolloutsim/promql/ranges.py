@@ -14,7 +14,16 @@ from rolloutsim.promql.store import is_stale
 from rolloutsim.promql.tree import Node, Selector, Subquery, children
 from rolloutsim.promql.windows import WINDOW_FUNCTIONS, Window, WindowFunction
 
-__all__ = ["RangePlan", "over_selector", "over_subquery", "range_selector", "subquery"]
+__all__ = [
+    "MAX_EVALUATIONS",
+    "MAX_STEPS",
+    "RangePlan",
+    "evaluations",
+    "over_selector",
+    "over_subquery",
+    "range_selector",
+    "subquery",
+]
 
 DEFAULT_STEP_MS = 60_000
 MAX_STEPS = 11_000
@@ -55,7 +64,7 @@ def subquery(query: Subquery, inner: VectorPlan) -> RangePlan:
             f"a subquery of {range_ms} ms in steps of {step} ms makes more than {MAX_STEPS} points per "
             "series; take a longer step",
         )
-    if _evaluations(query) > MAX_EVALUATIONS:
+    if evaluations(query) > MAX_EVALUATIONS:
         raise PromQLError(
             "unsupported",
             f"nested subqueries ask for more than {MAX_EVALUATIONS} evaluations; take longer steps",
@@ -64,7 +73,9 @@ def subquery(query: Subquery, inner: VectorPlan) -> RangePlan:
     def plan(context: Context) -> tuple[Shape, list[tuple[Sequence[int], Sequence[float]]]]:
         end = context.reference(at, offset)
         start = end - range_ms - context.closed
-        here = Context(context.store, 0, context.closed, context.lookback_ms, context.query_ms)
+        here = Context(
+            context.store, 0, context.closed, context.lookback_ms, context.first_ms, context.last_ms
+        )
         found: dict[LabelSet, tuple[list[int], list[float]]] = {}
         for time in range((start // step + 1) * step, end + 1, step):
             here.at_ms = time
@@ -79,9 +90,9 @@ def subquery(query: Subquery, inner: VectorPlan) -> RangePlan:
     return plan
 
 
-def _evaluations(node: Node) -> int:
+def evaluations(node: Node) -> int:
     """How often the innermost expressions are evaluated."""
-    inner = max(map(_evaluations, children(node)), default=1)
+    inner = max(map(evaluations, children(node)), default=1)
     if isinstance(node, Subquery):
         return inner * (node.range_ms // (node.step_ms or DEFAULT_STEP_MS) + 1)
     return inner

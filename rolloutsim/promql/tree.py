@@ -32,8 +32,8 @@ __all__ = [
 
 ValueType = Literal["scalar", "string", "vector", "matrix"]
 MatchOperator = Literal["=", "!=", "=~", "!~"]
-At = int | Literal["query"] | None
-"""What ``@`` says: a time in ms, the time of the whole query (``start()`` and ``end()``), or nothing."""
+At = int | Literal["start", "end"] | None
+"""What ``@`` says: a time in ms, the first or last time of the whole query, or nothing."""
 
 _QUIET = re2.Options()
 _QUIET.log_errors = False
