@@ -1,0 +1,284 @@
+"""The gates as plain data: what a policy says about how a canary is judged.
+
+Two families. `RateRatio`, `EventShare` and `SampleRatio` trust the weight and look only at which arm each bad
+request (or each request) fell on; they speak of ratios. `TwoSampleBlocks`, `TwoProportionZ`, `FisherExact`,
+`GroupSequential` and `BetaPosterior` use the request counts of both arms; they speak of differences.
+`WaldSprt` looks at the canary alone, against an objective.
+
+One rule for all: a gate fails when "the canary is no worse than tolerated" is refuted at level ``alpha``, and
+passes when "the canary is worse by the smallest effect that matters" is refuted at level ``beta``. Whatever
+refutes neither does not pass.
+
+Common fields
+-------------
+alpha : largest false-abort probability, of the gate over its whole life where it is always valid.
+beta : largest probability to pass a canary that is worse by the smallest effect.
+min_requests : canary requests below which there is no verdict.
+max_requests : canary requests from which an undecided gate is inconclusive instead of going on; None: never.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+__all__ = [
+    "BetaPosterior",
+    "EventShare",
+    "FisherExact",
+    "Gate",
+    "GroupSequential",
+    "RateRatio",
+    "SampleRatio",
+    "Spending",
+    "TwoProportionZ",
+    "TwoSampleBlocks",
+    "WaldSprt",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class RateRatio:
+    """Conditional-Poisson e-value: a grid mixture over the ratio of error rates. The default for errors.
+
+    Given a bad request, it is the canary's with probability ``r w / (r w + 1 - w)``, whatever the traffic
+    does; so the test is exact at every time to stop, also when the weight changes by step (M. Lindon and
+    A. Malek, "Anytime-valid inference for multinomial count data", NeurIPS 2022).
+
+    margin : tolerated ratio. 1 would stop good canaries whose pods differ a little by chance.
+    smallest_ratio : a ratio that must not pass.
+    harmless_rate : a canary whose rate of bad requests is surely below this passes whatever the ratio says;
+        0 switches it off, and then a service without any errors is never judged.
+    """
+
+    alpha: float = 0.05
+    beta: float = 0.10
+    margin: float = 1.25
+    smallest_ratio: float = 2.0
+    harmless_rate: float = 0.0
+    min_requests: int = 0
+    max_requests: int | None = None
+
+    def __post_init__(self) -> None:
+        _check_ratios(self.margin, self.smallest_ratio)
+        _check_levels(self.alpha, self.beta)
+        _check_rate("harmless_rate", self.harmless_rate)
+        _check_requests(self.min_requests, self.max_requests)
+
+
+@dataclass(frozen=True, slots=True)
+class EventShare:
+    """The same question with a Beta mixture over the canary's share of bad requests (same source).
+
+    ``concentration`` is the weight of the prior in bad requests, centred on the share under the margin: 100
+    at a weight of 5 % and a margin of 1 is Beta(5, 95). Every weight has a mixture of its own, so `RateRatio`
+    learns faster when the weight changes.
+    """
+
+    alpha: float = 0.05
+    beta: float = 0.10
+    margin: float = 1.25
+    smallest_ratio: float = 2.0
+    concentration: float = 100.0
+    min_requests: int = 0
+    max_requests: int | None = None
+
+    def __post_init__(self) -> None:
+        _check_ratios(self.margin, self.smallest_ratio)
+        _check_levels(self.alpha, self.beta)
+        _check_requests(self.min_requests, self.max_requests)
+        if self.concentration <= 0.0:
+            raise ValueError(f"concentration must be above 0, not {self.concentration}")
+
+
+@dataclass(frozen=True, slots=True)
+class SampleRatio:
+    """Does the router do what the weight says? A failure means that relative gates cannot be believed.
+
+    The odds of a request to reach the canary, against the odds that the weight states: fails when surely
+    outside ``1/tolerance .. tolerance``, passes when surely inside ``1/largest .. largest``. Two e-values
+    of the `RateRatio` kind on requests, averaged.
+    """
+
+    alpha: float = 0.01
+    beta: float = 0.10
+    tolerance: float = 1.1
+    largest: float = 1.5
+
+    def __post_init__(self) -> None:
+        _check_levels(self.alpha, self.beta)
+        if not 1.0 <= self.tolerance < self.largest:
+            raise ValueError(
+                f"sample ratio needs 1 <= tolerance < largest, not {self.tolerance}, {self.largest}"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class TwoSampleBlocks:
+    """Two-sample e-value, a block per sample (R. Turner, A. Ly, P. Grünwald, "Generic E-variables for exact
+    sequential k-sample tests that allow for optional stopping", J. Statist. Plann. Inference 230, 2024).
+
+    Uses observed requests, so a wrong weight does not matter, and the common error rate may drift from
+    sample to sample. The guess for the first block is ``prior_rate`` for stable and ``prior_ratio`` times
+    that for the canary; it counts as ``prior_requests`` in each arm afterwards.
+    """
+
+    alpha: float = 0.05
+    beta: float = 0.10
+    smallest_difference: float = 0.01
+    prior_rate: float = 0.01
+    prior_ratio: float = 3.0
+    prior_requests: float = 100.0
+    min_requests: int = 0
+    max_requests: int | None = None
+
+    def __post_init__(self) -> None:
+        _check_levels(self.alpha, self.beta)
+        _check_rate("smallest_difference", self.smallest_difference)
+        _check_requests(self.min_requests, self.max_requests)
+        if not 0.0 < self.prior_rate <= self.prior_rate * self.prior_ratio < 1.0:
+            raise ValueError("blocks need 0 < prior_rate <= prior_rate * prior_ratio < 1")
+        if self.prior_requests <= 0.0:
+            raise ValueError(f"prior_requests must be above 0, not {self.prior_requests}")
+
+
+@dataclass(frozen=True, slots=True)
+class WaldSprt:
+    """Sequential probability ratio test of the canary alone, for an absolute objective (A. Wald, 1945).
+
+    ``good_rate`` is what the objective allows, ``bad_rate`` what must not pass. Guarantees: false-abort
+    probability at most ``alpha / (1 - beta)``, false-pass probability at most ``beta / (1 - alpha)``.
+    """
+
+    good_rate: float
+    bad_rate: float
+    alpha: float = 0.05
+    beta: float = 0.10
+    min_requests: int = 0
+    max_requests: int | None = None
+
+    def __post_init__(self) -> None:
+        _check_levels(self.alpha, self.beta)
+        _check_requests(self.min_requests, self.max_requests)
+        if not 0.0 < self.good_rate < self.bad_rate < 1.0:
+            raise ValueError(
+                f"a WaldSprt needs 0 < good_rate < bad_rate < 1, not {self.good_rate}, {self.bad_rate}"
+            )
+
+
+class Spending(StrEnum):
+    """How a group-sequential test spends its alpha (K. K. G. Lan and D. L. DeMets, Biometrika 70, 1983)."""
+
+    OBRIEN_FLEMING = "obrien-fleming"
+    POCOCK = "pocock"
+
+
+@dataclass(frozen=True, slots=True)
+class GroupSequential:
+    """Two-proportion z at a fixed number of looks, alpha spent by information. For a planned duration.
+
+    ``planned_requests`` are the effective requests ``n_c n_s / (n_c + n_s)`` at the last look: close to the
+    canary's own while its weight is small. It must be fixed before the rollout; a look is taken each time a
+    further ``1 / looks`` of it is there, at the information actually seen. The last look decides.
+    """
+
+    planned_requests: int
+    looks: int = 5
+    spending: Spending = Spending.OBRIEN_FLEMING
+    alpha: float = 0.05
+    beta: float = 0.10
+    smallest_difference: float = 0.01
+
+    def __post_init__(self) -> None:
+        _check_levels(self.alpha, self.beta)
+        _check_rate("smallest_difference", self.smallest_difference)
+        if self.looks < 1 or self.planned_requests < self.looks:
+            raise ValueError("a group-sequential gate needs looks >= 1 and planned_requests >= looks")
+
+
+@dataclass(frozen=True, slots=True)
+class TwoProportionZ:
+    """Pooled two-proportion z, for one look at ``min_requests`` or later; further looks are warned of."""
+
+    alpha: float = 0.05
+    beta: float = 0.10
+    smallest_difference: float = 0.01
+    min_requests: int = 100
+
+    def __post_init__(self) -> None:
+        _check_one_look(self.alpha, self.beta, self.smallest_difference, self.min_requests)
+
+
+@dataclass(frozen=True, slots=True)
+class FisherExact:
+    """Fisher's exact test, one-sided: exact at any size, for one look; further looks are warned of."""
+
+    alpha: float = 0.05
+    beta: float = 0.10
+    smallest_difference: float = 0.01
+    min_requests: int = 1
+
+    def __post_init__(self) -> None:
+        _check_one_look(self.alpha, self.beta, self.smallest_difference, self.min_requests)
+
+
+@dataclass(frozen=True, slots=True)
+class BetaPosterior:
+    """Jeffreys' Beta posteriors: fails when P(canary > stable + margin) is at least 1 - alpha.
+
+    passes when P(canary > stable + smallest_difference) is at most beta. A posterior probability is not a
+    false-abort rate and grows with the number of looks like a one-sided z; every answer says so.
+    """
+
+    alpha: float = 0.05
+    beta: float = 0.10
+    margin: float = 0.0
+    smallest_difference: float = 0.01
+    min_requests: int = 100
+
+    def __post_init__(self) -> None:
+        _check_one_look(self.alpha, self.beta, self.smallest_difference, self.min_requests)
+        if not 0.0 <= self.margin < self.smallest_difference:
+            raise ValueError("a posterior gate needs 0 <= margin < smallest_difference")
+
+
+Gate = (
+    RateRatio
+    | EventShare
+    | SampleRatio
+    | TwoSampleBlocks
+    | WaldSprt
+    | GroupSequential
+    | TwoProportionZ
+    | FisherExact
+    | BetaPosterior
+)
+
+
+def _check_levels(alpha: float, beta: float) -> None:
+    if not (0.0 < alpha < 0.5 and 0.0 < beta < 0.5):
+        raise ValueError(f"alpha and beta must lie between 0 and 0.5, not {alpha}, {beta}")
+
+
+def _check_ratios(margin: float, smallest_ratio: float) -> None:
+    if not 1.0 <= margin < smallest_ratio:
+        raise ValueError(f"ratios need 1 <= margin < smallest_ratio, not {margin}, {smallest_ratio}")
+
+
+def _check_requests(least: int, most: int | None) -> None:
+    if least < 0 or (most is not None and most < max(least, 1)):
+        raise ValueError(f"requests need 0 <= min_requests <= max_requests, not {least}, {most}")
+
+
+def _check_rate(name: str, rate: float) -> None:
+    if not 0.0 <= rate < 1.0:
+        raise ValueError(f"{name} must be at least 0 and below 1, not {rate}")
+
+
+def _check_one_look(alpha: float, beta: float, difference: float, least: int) -> None:
+    _check_levels(alpha, beta)
+    _check_rate("smallest_difference", difference)
+    if difference == 0.0:
+        raise ValueError("smallest_difference must be above 0: no sample proves that two rates are equal")
+    if least < 1:
+        raise ValueError(f"min_requests must be at least 1, not {least}")
