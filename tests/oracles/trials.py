@@ -256,6 +256,6 @@ def _counters(records: Sequence[dict[str, Any]], start: int) -> dict[int, tuple[
         if record["kind"] == "sample":
             labels, value = record["labels"], record["value"]
             mine = labels["__name__"] == "http_requests_total" and labels["app_version"] == "v2"
-            if mine and value != "NaN":
+            if mine and value not in ("NaN", "StaleNaN"):
                 found.setdefault(record["at"] - start, {})[labels["status"]] = int(value)
     return {at: (counts["200"], counts["500"]) for at, counts in found.items()}
