@@ -4,7 +4,7 @@ Data goes to standard output, everything else to standard error. Exit codes:
 
 ===  =========================================================================
 0    fine
-1    a verdict failed: a bar was not met (no verb of this version gives one)
+1    a verdict failed: ``lint`` found an error
 2    wrong usage, or an input that the message names
 130  interrupted
 ===  =========================================================================
@@ -20,7 +20,9 @@ import typer
 from typer.core import TyperGroup
 
 from rolloutsim.cli.about import version
+from rolloutsim.cli.lint import lint
 from rolloutsim.cli.play import compare, simulate
+from rolloutsim.cli.query import query, serve
 from rolloutsim.errors import RolloutsimError
 
 __all__ = ["app", "main"]
@@ -50,6 +52,9 @@ app = typer.Typer(
 )
 app.command()(simulate)
 app.command()(compare)
+app.command()(query)
+app.command()(serve)
+app.command()(lint)
 app.command()(version)
 
 
