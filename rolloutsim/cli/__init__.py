@@ -4,7 +4,7 @@ Data goes to standard output, everything else to standard error. Exit codes:
 
 ===  =========================================================================
 0    fine
-1    a verdict failed: ``lint`` found an error
+1    a verdict failed: ``lint`` found an error, a ``test`` did not hold
 2    wrong usage, or an input that the message names
 130  interrupted
 ===  =========================================================================
@@ -20,9 +20,12 @@ import typer
 from typer.core import TyperGroup
 
 from rolloutsim.cli.about import version
+from rolloutsim.cli.export import export
 from rolloutsim.cli.lint import lint
 from rolloutsim.cli.play import compare, simulate
+from rolloutsim.cli.policy_tests import run_tests
 from rolloutsim.cli.query import query, serve
+from rolloutsim.cli.schema import schema
 from rolloutsim.errors import RolloutsimError
 
 __all__ = ["app", "main"]
@@ -55,6 +58,9 @@ app.command()(compare)
 app.command()(query)
 app.command()(serve)
 app.command()(lint)
+app.command()(export)
+app.command(name="test")(run_tests)
+app.command()(schema)
 app.command()(version)
 
 
