@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from rolloutsim.conditions import JsonResult, MeasurementPhase, NilResult, ScalarResult, VectorResult
 from rolloutsim.engine import MeasureError, Outcome
+from rolloutsim.policy.analyses import analyses_of
 from rolloutsim.policy.document import plain
 from rolloutsim.policy.expressions import LATE_TAG
 from rolloutsim.policy.model import (
-    Analysis,
-    AnalysisStep,
-    BlueGreen,
-    Canary,
     JobProvider,
     Metric,
     Policy,
@@ -25,7 +22,7 @@ from rolloutsim.policy.yaml_source import Node
 from rolloutsim.promql import PromQLError, compile_query
 from rolloutsim.sim.quantities import UnfitValue
 
-__all__ = ["analyses_of", "metrics_of", "outcome_of"]
+__all__ = ["metrics_of", "outcome_of"]
 
 PHASES = {
     "Successful": MeasurementPhase.SUCCESSFUL,
@@ -34,18 +31,6 @@ PHASES = {
 }
 WORDS = ("error", "nil", "timeout", *PHASES)
 GIVEN_ERROR = MeasureError("the test gives an error")
-
-
-def analyses_of(policy: Policy) -> Iterator[Analysis]:
-    """All analyses of a policy."""
-    strategy = policy.strategy
-    found: list[Analysis | None] = []
-    if isinstance(strategy, Canary):
-        found = [strategy.background]
-        found += [step.analysis for step in strategy.steps if isinstance(step, AnalysisStep)]
-    elif isinstance(strategy, BlueGreen):
-        found = [strategy.pre_promotion, strategy.post_promotion]
-    yield from (analysis for analysis in found if analysis is not None)
 
 
 def metrics_of(policy: Policy) -> Mapping[str, Metric]:

@@ -10,11 +10,9 @@ from rolloutsim.conditions import MeasurementPhase
 from rolloutsim.engine import Outcome, Phase, RunPhase
 from rolloutsim.errors import Position
 from rolloutsim.policy.model import Policy
+from rolloutsim.sim.beginning import NEW, STABLE
 
 __all__ = ["NEW", "STABLE", "Case", "Command", "Deed", "End", "Expectation", "GivenSeries", "Happens"]
-
-STABLE, NEW = "v1", "v2"
-"""Pod hashes of the version that runs and of the one that is released, as in the simulated world."""
 
 
 class Deed(StrEnum):

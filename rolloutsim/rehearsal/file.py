@@ -23,10 +23,11 @@ from rolloutsim.conditions import MeasurementPhase
 from rolloutsim.engine import Outcome, Phase, RunPhase
 from rolloutsim.errors import PolicyError, Position, ScenarioError
 from rolloutsim.policy import load_policy
+from rolloutsim.policy.analyses import analyses_of
 from rolloutsim.policy.document import dotted, nearest
 from rolloutsim.policy.model import Canary, FieldArgument, Metric, Policy, PrometheusProvider
 from rolloutsim.policy.yaml_source import Node, read_documents
-from rolloutsim.rehearsal.answers import analyses_of, metrics_of, outcome_of
+from rolloutsim.rehearsal.answers import metrics_of, outcome_of
 from rolloutsim.rehearsal.case import Case, Command, Deed, End, Expectation, GivenSeries, Happens
 from rolloutsim.rehearsal.fields import COMMAND, EXPECT, FILE, NEVER, PODS, SERIES, TEST, Table
 from rolloutsim.rehearsal.series import expand, series_labels

@@ -7,16 +7,12 @@ from collections.abc import Callable, Mapping
 
 import simpy
 
-from rolloutsim.conditions import ScalarResult, VectorResult
 from rolloutsim.engine import (
     Measure,
-    MeasureError,
     Outcome,
     Phase,
     ReleaseAsked,
-    Revision,
     Role,
-    Snapshot,
     State,
     StatusPatched,
     abort,
@@ -29,20 +25,20 @@ from rolloutsim.engine import (
     skip_step,
     start,
 )
-from rolloutsim.policy.model import BlueGreen, Canary, Policy, PrometheusProvider, Recreate, RollingUpdate
-from rolloutsim.promql import Matrix, PromQLError, Scalar, SeriesStore, Vector, evaluate
+from rolloutsim.policy.model import Canary, Policy, PrometheusProvider, Recreate, RollingUpdate
+from rolloutsim.promql import SeriesStore
 from rolloutsim.rehearsal.answers import metrics_of
 from rolloutsim.rehearsal.case import NEW, STABLE, Case, Command, Deed, End
 from rolloutsim.rehearsal.story import Happening, Moment, Story
 from rolloutsim.session import Entry, Session
+from rolloutsim.sim.answer import found_by
+from rolloutsim.sim.beginning import ORIGIN_MS, beginning
 from rolloutsim.sim.cluster import Cluster, DeploymentController
 from rolloutsim.sim.loop import Loop
 from rolloutsim.sim.router import Router, Routing, routing_of
 
 __all__ = ["ORIGIN_MS", "play"]
 
-ORIGIN_MS = 1_767_571_200_000
-"""The release is asked for at 2026-01-05 00:00 UTC on the clock of the test, as in the simulated world."""
 ACTOR = "test"
 
 Patch = Callable[[Policy, State, int, str], StatusPatched]
@@ -79,7 +75,7 @@ class _Stage:
         self.store = _store(case)
         self.taken: Counter[str] = Counter()
         self.env = simpy.Environment(ORIGIN_MS)
-        session = Session(policy, start(policy, _snapshot(policy)), self._record)
+        session = Session(policy, start(policy, beginning(policy)), self._record)
         self.loop = Loop(self.env, session, self, self, after_tick=self._look)
         self.loop.cluster = Cluster(
             self.env, self._pod_start, self.loop.pods_changed, min_ready_ms=policy.min_ready_ms
@@ -137,19 +133,7 @@ class _Stage:
 
     def _query(self, request: Measure, at: int) -> Outcome:
         assert isinstance(request.provider, PrometheusProvider)
-        try:
-            answer = evaluate(request.provider.query, self.store, at)
-        except PromQLError as error:
-            return MeasureError(str(error))
-        match answer:
-            case Vector(elements=elements):
-                return VectorResult(tuple(value for _, value in elements))
-            case Scalar(value=value):
-                return ScalarResult(value)
-            case Matrix(series=series):
-                return VectorResult(tuple(value for one in series for value in one.values))
-            case _:
-                return MeasureError("Prometheus metric type not supported")
+        return found_by(request.provider.query, self.store, at)
 
     # --- what happens -----------------------------------------------------------------------------
 
@@ -206,18 +190,3 @@ def _store(case: Case) -> SeriesStore:
         times, values = [time for time, _ in present], [value for _, value in present]
         samples.append((dict(series.labels), times, values))
     return SeriesStore.from_series(samples)
-
-
-def _snapshot(policy: Policy) -> Snapshot:
-    """The stable version, available, with every Service that the policy names on it."""
-    strategy, replicas = policy.strategy, policy.replicas
-    named: tuple[tuple[Role, str], ...] = ()
-    weight = None
-    if isinstance(strategy, BlueGreen):
-        named = ((Role.ACTIVE, strategy.active_service), (Role.PREVIEW, strategy.preview_service))
-    elif isinstance(strategy, Canary):
-        named = ((Role.STABLE, strategy.stable_service), (Role.CANARY, strategy.canary_service))
-        weight = 0 if strategy.routing is not None else None
-    services = tuple((role, STABLE) for role, name in named if name)
-    stable = Revision(STABLE, 1, ORIGIN_MS, replicas, replicas, replicas, replicas, wanted=replicas)
-    return Snapshot(ORIGIN_MS, (stable,), STABLE, services, weight)

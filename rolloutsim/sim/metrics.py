@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rolloutsim.conditions import MeasurementPhase, ScalarResult, VectorResult
-from rolloutsim.engine import Measure, MeasureError, Outcome
+from rolloutsim.conditions import MeasurementPhase
+from rolloutsim.engine import Measure, Outcome
 from rolloutsim.policy.model import PrometheusProvider
-from rolloutsim.promql import STALE_NAN, Matrix, PromQLError, Scalar, SeriesStore, Vector, evaluate
+from rolloutsim.promql import STALE_NAN, SeriesStore
+from rolloutsim.sim.answer import found_by
 from rolloutsim.sim.dataplane import DataPlane, Scrapes
 from rolloutsim.sim.exposition import Pool, exposition
 from rolloutsim.sim.randomness import stream
@@ -123,19 +124,7 @@ class Metrics:
         now = at - self._origin
         self.advance(self._plane.last_scrape_ms(now))
         self._reveal(now)
-        try:
-            answer = evaluate(query, self.store, at, left_closed=self._telemetry.left_closed)
-        except PromQLError as error:
-            return MeasureError(str(error))
-        match answer:
-            case Vector(elements=elements):
-                return VectorResult(tuple(value for _, value in elements))
-            case Scalar(value=value):
-                return ScalarResult(value)
-            case Matrix(series=series):
-                return VectorResult(tuple(float(v) for one in series for v in one.values))
-            case _:
-                return MeasureError("Prometheus metric type not supported")
+        return found_by(query, self.store, at, left_closed=self._telemetry.left_closed)
 
     def _publish(self, scrapes: Scrapes) -> None:
         times, values = scrapes.times_ms, self._values(scrapes)

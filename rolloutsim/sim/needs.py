@@ -6,19 +6,16 @@ import re
 from collections.abc import Iterator
 
 from rolloutsim.errors import ScenarioError
+from rolloutsim.policy.analyses import analyses_of
 from rolloutsim.policy.model import (
-    Analysis,
-    AnalysisStep,
-    BlueGreen,
-    Canary,
     Metric,
     OtherProvider,
     Policy,
     PrometheusProvider,
 )
 from rolloutsim.promql import compile_query
+from rolloutsim.sim.beginning import NEW
 from rolloutsim.sim.scenario import Scenario
-from rolloutsim.sim.world import NEW
 from rolloutsim.telemetry import PRESETS
 
 __all__ = ["check", "reads_latency"]
@@ -52,19 +49,8 @@ def check(policy: Policy, scenario: Scenario) -> None:
 
 def _metrics(policy: Policy) -> Iterator[Metric]:
     """All metrics of all analyses of a policy."""
-    for analysis in _analyses(policy):
+    for analysis in analyses_of(policy):
         yield from analysis.metrics
-
-
-def _analyses(policy: Policy) -> Iterator[Analysis]:
-    strategy = policy.strategy
-    found: list[Analysis | None] = []
-    if isinstance(strategy, Canary):
-        found = [strategy.background]
-        found += [step.analysis for step in strategy.steps if isinstance(step, AnalysisStep)]
-    elif isinstance(strategy, BlueGreen):
-        found = [strategy.pre_promotion, strategy.post_promotion]
-    yield from (analysis for analysis in found if analysis is not None)
 
 
 def reads_latency(policy: Policy, scenario: Scenario) -> bool:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 
 from rolloutsim.outcomes import CaughtBy, End, Outcome
-from rolloutsim.sim.world import ORIGIN_MS, World
+from rolloutsim.sim.beginning import ORIGIN_MS
+from rolloutsim.sim.world import World
 
 __all__ = ["outcome"]
 

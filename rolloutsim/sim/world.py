@@ -19,9 +19,7 @@ from rolloutsim.engine import (
     PhaseChanged,
     Promoted,
     ReleaseAsked,
-    Revision,
     Role,
-    Snapshot,
     WeightSeen,
     abort,
     awaits_person,
@@ -29,8 +27,9 @@ from rolloutsim.engine import (
     promote_full,
     start,
 )
-from rolloutsim.policy.model import BlueGreen, Canary, Policy, Recreate, RollingUpdate
+from rolloutsim.policy.model import Canary, Policy, Recreate, RollingUpdate
 from rolloutsim.session import Entry, Session
+from rolloutsim.sim.beginning import NEW, ORIGIN_MS, STABLE, beginning
 from rolloutsim.sim.cluster import Cluster, DeploymentController
 from rolloutsim.sim.dataplane import Conditions, DataPlane
 from rolloutsim.sim.exposition import Pool
@@ -47,12 +46,8 @@ from rolloutsim.trace import Truth
 
 __all__ = ["NEW", "ORIGIN_MS", "STABLE", "World"]
 
-STABLE, NEW = "v1", "v2"
 POOLS = (Pool(0, STABLE, False), Pool(1, NEW, True), Pool(1, NEW, False))
 """The stable version; the new one by way of the canary Service; the new one by any other way."""
-ORIGIN_MS = 1_767_571_200_000
-"""The release is asked for at 2026-01-05 00:00 UTC, a Monday, on the simulated clock."""
-
 OPERATOR = "simulated operator"
 
 
@@ -117,7 +112,7 @@ class World:
 
     def _set_up_loop(self) -> None:
         policy = self.policy
-        self.snapshot = _snapshot(policy)
+        self.snapshot = beginning(policy)
         state = start(policy, self.snapshot)
         session = Session(policy, state, self._journal)
         self.loop = Loop(
@@ -365,18 +360,3 @@ def _router(policy: Policy, scenario: Scenario) -> Router:
     )
     router.services = dict.fromkeys(Role, STABLE)
     return router
-
-
-def _snapshot(policy: Policy) -> Snapshot:
-    """The stable version as the engine finds it: all pods available, every Service on it."""
-    strategy, replicas = policy.strategy, policy.replicas
-    services: tuple[Role, ...] = ()
-    weight = None
-    if isinstance(strategy, BlueGreen):
-        services = (Role.ACTIVE, Role.PREVIEW) if strategy.preview_service else (Role.ACTIVE,)
-    elif isinstance(strategy, Canary):
-        named = ((Role.STABLE, strategy.stable_service), (Role.CANARY, strategy.canary_service))
-        services = tuple(role for role, name in named if name)
-        weight = 0 if strategy.routing is not None else None
-    stable = Revision(STABLE, 1, ORIGIN_MS, replicas, replicas, replicas, replicas, wanted=replicas)
-    return Snapshot(ORIGIN_MS, (stable,), STABLE, tuple((role, STABLE) for role in services), weight)
