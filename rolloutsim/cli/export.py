@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rolloutsim.cli.inputs import Argo, ArgoOption, dialect
 from rolloutsim.cli.output import check_output, writing
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ def export(
     name: Annotated[
         str | None, typer.Option(help="Which rollout, if the files hold several.", show_default=False)
     ] = None,
+    argo: ArgoOption = Argo.MASTER,
     out: Annotated[Path | None, typer.Option(help="Write to this file.", show_default=False)] = None,
     losses: Annotated[Losses, typer.Option(help="Form of the list of losses: text or json.")] = Losses.TEXT,
 ) -> None:
@@ -54,7 +56,7 @@ def export(
 
     check_output(Output.TABLE, out, None)
     paths = [part for file in files for part in file.split(",")]
-    policy = load_policy(*paths, name=name)
+    policy = load_policy(*paths, name=name, dialect=dialect(argo))
     exported = export_policy(policy, to.value, read_manifests(*paths))
     if out is None:
         sys.stdout.write(exported.text)

@@ -5,25 +5,48 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from enum import StrEnum
 from glob import glob
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from rolloutsim.errors import InputError, PolicyError, Position, ScenarioError
 
 if TYPE_CHECKING:
+    from rolloutsim.conditions import Dialect
     from rolloutsim.policy.model import Policy
     from rolloutsim.sim.scenario import Scenario
 
-__all__ = ["one_policy", "policies", "scenarios"]
+__all__ = ["Argo", "ArgoOption", "dialect", "one_policy", "policies", "scenarios"]
 
 _YAML = (".yaml", ".yml")
 
 
-def one_policy(given: str) -> Policy:
+class Argo(StrEnum):
+    """Versions of Argo Rollouts whose condition languages differ."""
+
+    MASTER = "master"
+    V1_9_1 = "v1.9.1"
+
+
+ArgoOption = Annotated[
+    Argo, typer.Option("--argo", help="The controller's version: it decides how conditions are read.")
+]
+
+
+def dialect(version: Argo) -> Dialect:
+    """The condition language of a version of Argo Rollouts."""
+    from rolloutsim.conditions import Dialect
+
+    return Dialect(version.value)
+
+
+def one_policy(given: str, argo: Argo = Argo.MASTER) -> Policy:
     """The only policy in a file, or in several that belong together (``a.yaml,b.yaml``)."""
-    found = _load(given)
+    found = _load(given, argo)
     if len(found) > 1:
         names = ", ".join(policy.name for policy in found)
         raise PolicyError(
@@ -32,13 +55,13 @@ def one_policy(given: str) -> Policy:
     return found[0]
 
 
-def policies(given: Sequence[str]) -> list[Policy]:
+def policies(given: Sequence[str], argo: Argo = Argo.MASTER) -> list[Policy]:
     """All policies in these files, in order, under names that differ.
 
     Each argument is a file, or several that belong together (``rollout.yaml,templates.yaml``). Where
     manifests have the same name, policies are called after their files.
     """
-    found = [(argument, _load(argument)) for argument in given]
+    found = [(argument, _load(argument, argo)) for argument in given]
     names = [policy.name for _, loaded in found for policy in loaded]
     if len(set(names)) == len(names):
         return [policy for _, loaded in found for policy in loaded]
@@ -68,10 +91,10 @@ def scenarios(given: Sequence[str]) -> list[Scenario]:
     return found
 
 
-def _load(given: str) -> tuple[Policy, ...]:
+def _load(given: str, argo: Argo) -> tuple[Policy, ...]:
     from rolloutsim.policy import load_policies
 
-    return load_policies(*given.split(","))
+    return load_policies(*given.split(","), dialect=dialect(argo))
 
 
 def _paths(part: str) -> Iterator[str]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rolloutsim.cli.inputs import Argo, ArgoOption, dialect
 from rolloutsim.errors import InputError, Position
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ def lint(
         list[str] | None,
         typer.Option(help="Leave out a rule (RS020), or several with commas.", show_default=False),
     ] = None,
+    argo: ArgoOption = Argo.MASTER,
     strict: Annotated[bool, typer.Option("--strict", help="Warnings fail too.")] = False,
     rules: Annotated[bool, typer.Option("--rules", help="List all rules and do nothing else.")] = False,
 ) -> None:
@@ -65,6 +67,7 @@ def lint(
         _groups(files or []),
         scrapes=_scrapes(scrape_interval),
         disabled=_rules(disable or [], {rule.id for rule in linting.RULES}),
+        dialect=dialect(argo),
     )
     if output is LintOutput.TABLE:
         sys.stdout.write(linting.to_text(report))

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from rolloutsim.cli.inputs import Argo, ArgoOption
 from rolloutsim.cli.output import Output, check_output, progress, save_figure, write_results, writing
 
 __all__ = ["compare", "simulate"]
@@ -47,6 +48,7 @@ def simulate(
     runs: Runs = 400,
     seed: Seed = 1,
     jobs: Jobs = None,
+    argo: ArgoOption = Argo.MASTER,
     output: Form = Output.TABLE,
     out: Out = None,
     trace: TraceFile = None,
@@ -61,7 +63,7 @@ def simulate(
     from rolloutsim.sim import run
     from rolloutsim.trace import write_trace
 
-    chosen, worlds = inputs.one_policy(policy), inputs.scenarios(scenario)
+    chosen, worlds = inputs.one_policy(policy, argo), inputs.scenarios(scenario)
     with progress(chosen.name) as tick:
         if len(worlds) == 1:
             results = run.simulate(chosen, worlds[0], runs=runs, seed=seed, jobs=jobs, progress=tick)
@@ -85,6 +87,7 @@ def compare(
     runs: Runs = 400,
     seed: Seed = 1,
     jobs: Jobs = None,
+    argo: ArgoOption = Argo.MASTER,
     output: Form = Output.TABLE,
     out: Out = None,
     trace: TraceDirectory = None,
@@ -96,7 +99,7 @@ def compare(
     from rolloutsim.sim import run
     from rolloutsim.trace import write_trace
 
-    chosen, worlds = inputs.policies(policy), inputs.scenarios(scenario)
+    chosen, worlds = inputs.policies(policy, argo), inputs.scenarios(scenario)
     with progress("playing") as tick:
         results = run.compare(chosen, worlds, runs=runs, seed=seed, jobs=jobs, progress=tick)
     if trace is not None:

@@ -14,7 +14,14 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Protocol
 
-from rolloutsim.conditions import Condition, ConditionError, MeasurementPhase, Result, compile_condition
+from rolloutsim.conditions import (
+    Condition,
+    ConditionError,
+    Dialect,
+    MeasurementPhase,
+    Result,
+    compile_condition,
+)
 from rolloutsim.engine.binding import bound_metrics, late_values, refusal
 from rolloutsim.engine.events import (
     Measure,
@@ -179,16 +186,17 @@ def _verdict(seen: Measured, metric: Metric, judge: Judge) -> tuple[MeasurementP
         return outcome, "", ""
     if isinstance(outcome, MeasureError):
         return MeasurementPhase.ERROR, "", outcome.message
-    success, failure = _condition(metric.success_condition), _condition(metric.failure_condition)
+    success = _condition(metric.success_condition, metric.dialect)
+    failure = _condition(metric.failure_condition, metric.dialect)
     phase, message = judge(outcome, success, failure, now_ms=seen.finished)
     return phase, value_text(outcome), message
 
 
 @lru_cache(maxsize=1024)
-def _condition(text: str) -> Condition | ConditionError | None:
+def _condition(text: str, dialect: Dialect) -> Condition | ConditionError | None:
     """The condition; the error of one that does not parse stands for it; None if there is none."""
     try:
-        return compile_condition(text) if text else None
+        return compile_condition(text, dialect) if text else None
     except ConditionError as error:
         return error
 

@@ -14,6 +14,7 @@ from functools import lru_cache
 from rolloutsim.conditions import (
     Condition,
     ConditionError,
+    Dialect,
     FloatPointerResult,
     MeasurementPhase,
     NilResult,
@@ -43,18 +44,19 @@ HANDLES_NAN = frozenset({"isNaN"})
 
 
 @lru_cache(maxsize=1024)
-def _compiled(text: str) -> Condition | None:
+def _compiled(text: str, dialect: Dialect) -> Condition | None:
     """None for no condition; stand-ins take the place of late arguments."""
     for stand_in in STAND_INS if LATE_TAG.search(text) else ("",):
         try:
-            return compile_condition(LATE_TAG.sub(stand_in, text)) if text else None
+            return compile_condition(LATE_TAG.sub(stand_in, text), dialect) if text else None
         except ConditionError:
             continue
     return None
 
 
 def _verdict(metric: Metric, result: Result) -> tuple[MeasurementPhase, str]:
-    return judge(result, _compiled(metric.success_condition), _compiled(metric.failure_condition))
+    success = _compiled(metric.success_condition, metric.dialect)
+    return judge(result, success, _compiled(metric.failure_condition, metric.dialect))
 
 
 def _has_condition(metric: Metric) -> bool:
@@ -76,7 +78,7 @@ def _calls(metric: Metric) -> set[str]:
             visit(child)
 
     for text in (metric.success_condition, metric.failure_condition):
-        if condition := _compiled(text):
+        if condition := _compiled(text, metric.dialect):
             visit(condition.tree)
     return names
 
@@ -113,7 +115,7 @@ def _condition_path(item: MetricUse, result: Result | None = None) -> Path:
     """The condition that is an error for ``result``; else the first that there is."""
     metric = item.metric
     texts = (("successCondition", metric.success_condition), ("failureCondition", metric.failure_condition))
-    given = [(field, condition) for field, text in texts if (condition := _compiled(text))]
+    given = [(field, condition) for field, text in texts if (condition := _compiled(text, metric.dialect))]
     if result is not None:
         for field, condition in given:
             try:

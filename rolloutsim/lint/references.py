@@ -20,7 +20,7 @@ from rolloutsim.lint.rule import Check, Hit, Rule, Severity
 from rolloutsim.lint.subject import AnalysisUse, Rollout
 from rolloutsim.policy.analysis_templates import API_VERSION, TEMPLATE_KINDS
 from rolloutsim.policy.document import Document, Path, nearest
-from rolloutsim.policy.located import manifests
+from rolloutsim.policy.load import manifests
 from rolloutsim.policy.references import SERVICE_FIELDS
 
 __all__ = ["CHECKS", "MISSING", "MISSING_CLUSTER_TEMPLATE", "Missing", "resolve"]

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
+from rolloutsim.conditions import Dialect
 from rolloutsim.errors import PolicyError, Position
 from rolloutsim.lint.references import MISSING, resolve
 from rolloutsim.lint.registry import (
@@ -24,8 +25,8 @@ from rolloutsim.lint.suppress import suppressions
 from rolloutsim.policy.analysis_templates import API_VERSION, TEMPLATE_KINDS
 from rolloutsim.policy.argo_shape import ANALYSIS_TEMPLATE
 from rolloutsim.policy.document import Document, Path, dotted
-from rolloutsim.policy.load import KINDS
-from rolloutsim.policy.located import key_position, locate_policies, manifest_text, manifests
+from rolloutsim.policy.load import KINDS, manifest_text, manifests
+from rolloutsim.policy.located import key_position, locate_policies
 from rolloutsim.policy.shape import check_manifest
 from rolloutsim.policy.yaml_source import read_documents
 from rolloutsim.promql import PromQLError
@@ -65,6 +66,7 @@ def lint(
     *,
     scrapes: Scrapes | None = None,
     disabled: Collection[str] = (),
+    dialect: Dialect = Dialect.MASTER,
 ) -> Report:
     """Lint files. Those of one group belong together, as for `load_policies`; each file needs to exist.
 
@@ -75,6 +77,7 @@ def lint(
     ----------
     scrapes : how often the metrics server scrapes; None assumes every 30 s.
     disabled : ids of rules to leave out.
+    dialect : the release of Argo Rollouts whose condition language is meant.
     """
     scrapes = scrapes or Scrapes()
     read: dict[str, _Source] = {}
@@ -86,10 +89,10 @@ def lint(
     for group in groups:
         sources = [read[file] for file in dict.fromkeys(group)]
         others = [d for file, source in read.items() if file not in group for d in source.documents]
-        findings += _rollout_findings(sources, others, scrapes, used)
+        findings += _rollout_findings(sources, others, scrapes, dialect, used)
     for source in read.values():
         findings += _file_findings(source)
-        findings += _template_findings(source, scrapes, used)
+        findings += _template_findings(source, scrapes, dialect, used)
     findings += _nothing_to_check(read.values())
     return _report(read, findings, scrapes, frozenset(disabled))
 
@@ -98,7 +101,7 @@ def _read(file: str) -> _Source:
     text = ""
     try:
         text = manifest_text(file)
-        return _Source(file, text, manifests(text, file))
+        return _Source(file, text, tuple(manifests(text, file)))
     except PolicyError as error:
         return _Source(file, text, error=None if _is_other_yaml(text, file) else error)
 
@@ -118,14 +121,18 @@ def _is_other_yaml(text: str, file: str) -> bool:
 
 
 def _rollout_findings(
-    sources: Sequence[_Source], others: Sequence[Document], scrapes: Scrapes, used: set[int]
+    sources: Sequence[_Source],
+    others: Sequence[Document],
+    scrapes: Scrapes,
+    dialect: Dialect,
+    used: set[int],
 ) -> Iterator[Finding]:
     """Findings of the rollouts of a group; the templates that they use are added to ``used``."""
     own = [document for source in sources for document in source.documents]
     documents, missing = resolve(own, others)
     for one in missing:
         yield _finding(one.rule, one.hit)
-    policies, errors = locate_policies(documents)
+    policies, errors = locate_policies(documents, dialect)
     for error in errors:
         yield _error_finding(error, sources[0].file)
     for located in policies:
@@ -140,14 +147,16 @@ def _rollout_findings(
         used.update(id(document) for document in documents if document.kind in TEMPLATE_KINDS.values())
 
 
-def _template_findings(source: _Source, scrapes: Scrapes, used: Collection[int]) -> Iterator[Finding]:
+def _template_findings(
+    source: _Source, scrapes: Scrapes, dialect: Dialect, used: Collection[int]
+) -> Iterator[Finding]:
     """Findings of the templates that no rollout uses."""
     for document in source.documents:
         if document.kind not in TEMPLATE_KINDS.values() or id(document) in used:
             continue
         try:
             check_manifest(document, API_VERSION, ANALYSIS_TEMPLATE)
-            for item in template_metrics(document, scrapes):
+            for item in template_metrics(document, scrapes, dialect):
                 yield from _found(METRIC_CHECKS, item)
         except PolicyError as error:
             yield _error_finding(error, source.file)

@@ -133,7 +133,7 @@ def rollout(located: LocatedPolicy, scrapes: Scrapes) -> Rollout:
     return Rollout(located.policy, located.document, located.bundle, analyses, scrapes)
 
 
-def template_metrics(template: Document, scrapes: Scrapes) -> Iterator[MetricUse]:
+def template_metrics(template: Document, scrapes: Scrapes, dialect: Dialect) -> Iterator[MetricUse]:
     """The metrics of a template that no rollout of the files uses.
 
     Raises
@@ -147,7 +147,7 @@ def template_metrics(template: Document, scrapes: Scrapes) -> Iterator[MetricUse
     for index, content in enumerate(template.spec.get("metrics", [])):
         path: Path = ("spec", "metrics", index)
         try:
-            metric = bind_metric(template, path, content, values, names, Dialect.MASTER)
+            metric = bind_metric(template, path, content, values, names, dialect)
         except PolicyError as error:
             if isinstance(error.value, str) and "{{args." in error.value:
                 continue  # a number or a duration that only a rollout gives

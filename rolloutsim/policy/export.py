@@ -12,21 +12,21 @@ is a loss in the list, so nothing is dropped silently.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
 from rolloutsim.conditions import Dialect
 from rolloutsim.errors import PolicyError
+from rolloutsim.policy.analyses import analyses_of
 from rolloutsim.policy.document import Document
 from rolloutsim.policy.export_argo import argo_documents
 from rolloutsim.policy.export_loss import Loss, losses_between
 from rolloutsim.policy.export_native import native_documents
 from rolloutsim.policy.export_yaml import yaml_text
-from rolloutsim.policy.load import load_policy_text
+from rolloutsim.policy.load import load_policy_text, manifest_text, manifests
 from rolloutsim.policy.model import Policy
-from rolloutsim.policy.yaml_source import read_documents
 
 __all__ = ["Exported", "Form", "Loss", "export_policy", "read_manifests"]
 
@@ -56,8 +56,6 @@ def export_policy(
     policy: Policy,
     form: Form | str,
     originals: Sequence[Document] = (),
-    *,
-    dialect: Dialect = Dialect.MASTER,
 ) -> Exported:
     """Write a policy.
 
@@ -73,6 +71,8 @@ def export_policy(
         no manifest can have.
     """
     documents, losses = WRITERS[Form(form)](policy, originals)
+    dialects = (metric.dialect for analysis in analyses_of(policy) for metric in analysis.metrics)
+    dialect = next(dialects, Dialect.MASTER)
     text = yaml_text(documents)
     try:
         exported = load_policy_text(text, f"{policy.name} as {form}", name=policy.name, dialect=dialect)
@@ -90,18 +90,7 @@ def export_policy(
 
 def read_manifests(*paths: str | Path) -> tuple[Document, ...]:
     """The documents of manifests that a policy has been loaded from; those in a List one by one."""
-    documents: list[Document] = []
-    for path in paths:
-        for node in read_documents(Path(path).read_text(encoding="utf-8-sig"), str(path)):
-            document = Document.of(node, str(path))
-            items = (
-                node.value["items"].value if isinstance(node.value, Mapping) and "items" in node.value else ()
-            )
-            if document.kind == "List" and isinstance(items, tuple):
-                documents += [Document.of(item, str(path)) for item in items]
-            else:
-                documents.append(document)
-    return tuple(documents)
+    return tuple(document for path in paths for document in manifests(manifest_text(path), str(path)))
 
 
 def _not_held(policy: Policy, exported: Policy) -> list[Loss]:

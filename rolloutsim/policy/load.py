@@ -16,7 +16,18 @@ from rolloutsim.policy.model import BlueGreen, Canary, Policy
 from rolloutsim.policy.native import native_policy
 from rolloutsim.policy.yaml_source import MAX_CHARACTERS, read_documents
 
-__all__ = ["load_policies", "load_policy", "load_policy_text"]
+__all__ = [
+    "KINDS",
+    "READERS",
+    "check_kind",
+    "load_policies",
+    "load_policy",
+    "load_policy_text",
+    "manifest_text",
+    "manifests",
+    "plain_policies",
+    "refuse_autoscaler",
+]
 
 READERS = {"Rollout": rollout_policy, "RolloutPolicy": native_policy}
 KINDS = (
@@ -53,7 +64,7 @@ def load_policies(*paths: str | FilePath, dialect: Dialect = Dialect.MASTER) -> 
         raise TypeError("load_policies() needs at least one file")
     documents: list[Document] = []
     for path in paths:
-        documents += _documents(_text(FilePath(path)), str(path))
+        documents += manifests(manifest_text(path), str(path))
     return _policies(documents, ", ".join(map(str, paths)), dialect)
 
 
@@ -61,10 +72,17 @@ def load_policy_text(
     text: str, file: str = "<text>", *, name: str | None = None, dialect: Dialect = Dialect.MASTER
 ) -> Policy:
     """As `load_policy`, from YAML (or JSON) text; ``file`` is what messages call it."""
-    return _select(_policies(_documents(text, file), file, dialect), name, file)
+    return _select(_policies(manifests(text, file), file, dialect), name, file)
 
 
-def _text(path: FilePath) -> str:
+def manifest_text(file: str | FilePath) -> str:
+    """The text of a manifest file.
+
+    Raises
+    ------
+    PolicyError : the file cannot be read, is too large, or is not UTF-8.
+    """
+    path = FilePath(file)
     at = Position(str(path))
     try:
         if path.stat().st_size > 4 * MAX_CHARACTERS:
@@ -76,7 +94,13 @@ def _text(path: FilePath) -> str:
         raise PolicyError("the file is not UTF-8 text", at=at) from error
 
 
-def _documents(text: str, file: str) -> Iterator[Document]:
+def manifests(text: str, file: str) -> Iterator[Document]:
+    """The documents of a YAML text, those in a ``List`` one by one; ``file`` is what messages call it.
+
+    Raises
+    ------
+    PolicyError : the text does not parse, or one of its documents is no manifest.
+    """
     for node in read_documents(text, file):
         document = Document.of(node, file)
         items = node.value["items"] if isinstance(node.value, Mapping) and "items" in node.value else None
@@ -89,12 +113,12 @@ def _documents(text: str, file: str) -> Iterator[Document]:
 def _policies(documents: Iterable[Document], where: str, dialect: Dialect) -> tuple[Policy, ...]:
     bundle = Bundle(tuple(documents))
     for document in bundle.documents:
-        _check_kind(document)
+        check_kind(document)
     policies = [
         READERS[document.kind](bundle.use(document), bundle, dialect) for document in bundle.of_kind(*READERS)
     ]
     if not policies:
-        policies = list(_plain_policies(bundle))
+        policies = list(plain_policies(bundle))
     if not policies:
         kinds = sorted({document.kind for document in bundle.documents})
         held = f"they hold {', '.join(kinds)}" if kinds else "they are empty"
@@ -104,12 +128,12 @@ def _policies(documents: Iterable[Document], where: str, dialect: Dialect) -> tu
             fix="a Rollout, a RolloutPolicy or a Deployment is needed",
         )
     for policy in policies:
-        _refuse_autoscaler(policy, bundle)
+        refuse_autoscaler(policy, bundle)
     ignored = tuple(f"{document.label} is not used by the policy" for document in bundle.unused())
     return tuple(replace(policy, not_modelled=policy.not_modelled + ignored) for policy in policies)
 
 
-def _plain_policies(bundle: Bundle) -> Iterator[Policy]:
+def plain_policies(bundle: Bundle) -> Iterator[Policy]:
     """Policies of plain objects; each kind of reading takes what the ones before left over."""
     for document in bundle.of_kind("Deployment"):
         check_deployment(document)
@@ -120,7 +144,8 @@ def _plain_policies(bundle: Bundle) -> Iterator[Policy]:
             yield deployment_policy(document, bundle)
 
 
-def _check_kind(document: Document) -> None:
+def check_kind(document: Document) -> None:
+    """Refuse a document of a known kind that has no name, and a kind that is misspelt."""
     if document.kind in KINDS:
         if not document.name:
             why = f"the {document.kind} has no name"
@@ -131,7 +156,7 @@ def _check_kind(document: Document) -> None:
         raise document.error(("kind",), "unknown kind", document.kind, fix=hint)
 
 
-def _refuse_autoscaler(policy: Policy, bundle: Bundle) -> None:
+def refuse_autoscaler(policy: Policy, bundle: Bundle) -> None:
     """Two slots are sized by the policy: an autoscaler on one of them would work against it."""
     if not isinstance(policy.strategy, Canary | BlueGreen):
         return

@@ -9,24 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path as FilePath
 from typing import Any
 
 from rolloutsim.conditions import Dialect
 from rolloutsim.errors import PolicyError, Position
 from rolloutsim.policy.analysis_templates import TEMPLATE_KINDS
 from rolloutsim.policy.document import Bundle, Document, Path
-from rolloutsim.policy.load import (
-    READERS,
-    _check_kind,
-    _documents,
-    _plain_policies,
-    _refuse_autoscaler,
-    _text,
-)
+from rolloutsim.policy.load import READERS, check_kind, plain_policies, refuse_autoscaler
 from rolloutsim.policy.model import Policy
 
-__all__ = ["LocatedPolicy", "key_position", "locate_policies", "manifest_text", "manifests"]
+__all__ = ["LocatedPolicy", "key_position", "locate_policies"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,28 +63,8 @@ class LocatedPolicy:
                 self._collect(template, template.spec.get("templates", ()), found)
 
 
-def manifest_text(path: str | FilePath) -> str:
-    """The text of a manifest file.
-
-    Raises
-    ------
-    PolicyError : the file cannot be read, is too large, or is not UTF-8.
-    """
-    return _text(FilePath(path))
-
-
-def manifests(text: str, file: str) -> tuple[Document, ...]:
-    """The documents of a YAML text, those in a ``List`` one by one; ``file`` is what messages call it.
-
-    Raises
-    ------
-    PolicyError : the text does not parse, or one of its documents is no manifest.
-    """
-    return tuple(_documents(text, file))
-
-
 def locate_policies(
-    documents: Sequence[Document], dialect: Dialect = Dialect.MASTER
+    documents: Sequence[Document], dialect: Dialect
 ) -> tuple[tuple[LocatedPolicy, ...], tuple[PolicyError, ...]]:
     """Every policy in these documents that can be read, and for each other one what is wrong with it.
 
@@ -102,7 +74,7 @@ def locate_policies(
     known: list[Document] = []
     for document in documents:
         try:
-            _check_kind(document)
+            check_kind(document)
             known.append(document)
         except PolicyError as error:
             errors.append(error)
@@ -115,14 +87,14 @@ def locate_policies(
     for document in rollouts:
         try:
             policy = READERS[document.kind](bundle.use(document), bundle, dialect)
-            _refuse_autoscaler(policy, bundle)
+            refuse_autoscaler(policy, bundle)
             policies.append(LocatedPolicy(policy, document, bundle))
         except PolicyError as error:
             errors.append(error)
     if not rollouts:
         try:
-            for policy in _plain_policies(bundle):
-                _refuse_autoscaler(policy, bundle)
+            for policy in plain_policies(bundle):
+                refuse_autoscaler(policy, bundle)
                 policies.append(LocatedPolicy(policy, _plain_document(policy, bundle), bundle))
         except PolicyError as error:
             errors.append(error)

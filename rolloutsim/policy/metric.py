@@ -162,6 +162,7 @@ def bind_metric(
         inconclusive_limit=limit_of(bound.get("inconclusiveLimit", 0)),
         consecutive_error_limit=limit_of(bound.get("consecutiveErrorLimit", DEFAULT_CONSECUTIVE_ERROR_LIMIT)),
         consecutive_success_limit=limit_of(bound.get("consecutiveSuccessLimit", 0)),
+        dialect=dialect,
     )
 
 

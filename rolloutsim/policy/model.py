@@ -15,6 +15,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
+from rolloutsim.conditions import Dialect
+
 __all__ = [
     "Analysis",
     "AnalysisStep",
@@ -141,6 +143,8 @@ class Metric:
     inconclusive_limit: int = 0
     consecutive_error_limit: int = 4
     consecutive_success_limit: int = 0
+    dialect: Dialect = Dialect.MASTER
+    """The release of Argo Rollouts whose condition language judges; no manifest says it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rolloutsim.conditions import MeasurementPhase
+from rolloutsim.conditions import Dialect, MeasurementPhase
 from rolloutsim.engine import Phase, RunPhase
 from rolloutsim.policy.yaml_source import Scalar
 from rolloutsim.rehearsal.case import Deed, End, Happens
@@ -196,6 +196,7 @@ FILE: Table = {
         {"anyOf": [TEXT, {"type": "array", "items": TEXT, "minItems": 1}]},
     ),
     "rollout": Field("Which rollout, if the files hold several.", TEXT, metadata_name),
+    "argo": _words("Version of Argo Rollouts: it decides how conditions are read.", *Dialect),
     "interval": Field("Time between two values of a series; 1m if left out.", DURATION, positive_ms),
     "tests": _list_of("The tests.", schema_of(TEST, "name")),
 }

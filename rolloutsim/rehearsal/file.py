@@ -19,7 +19,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from rolloutsim.conditions import MeasurementPhase
+from rolloutsim.conditions import Dialect, MeasurementPhase
 from rolloutsim.engine import Outcome, Phase, RunPhase
 from rolloutsim.errors import PolicyError, Position, ScenarioError
 from rolloutsim.policy import load_policy
@@ -60,7 +60,8 @@ def load_cases(path: str | Path) -> tuple[Case, ...]:
         if not root.has(key):
             raise root.error(key, f"the field {key!r} is missing", fix="add it")
     name = root.optional("rollout", FILE["rollout"].parse, None)
-    policy = load_policy(*_policy_files(root), name=name)
+    dialect = Dialect(root.optional("argo", FILE["argo"].parse, Dialect.MASTER))
+    policy = load_policy(*_policy_files(root), name=name, dialect=dialect)
     interval = root.optional("interval", FILE["interval"].parse, DEFAULT_INTERVAL_MS)
     cases = tuple(_Reader(section.only(*TEST), policy, interval).case() for section in root.sections("tests"))
     if not cases:
