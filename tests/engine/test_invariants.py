@@ -33,6 +33,7 @@ from rolloutsim.engine import (
 from rolloutsim.policy.model import (
     Analysis,
     AnalysisStep,
+    BlueGreen,
     Canary,
     Metric,
     Pause,
@@ -226,20 +227,31 @@ def test_after_an_abort_only_roll_back_actions_leave(policy: Policy, after_s: in
                 assert action.replicas <= world.most_pods["v2"]
 
 
+def _gated(place: str, metric: Metric) -> Canary | BlueGreen:
+    """A strategy with the metric as an analysis of a step, beside the steps, before or after the switch."""
+    analysis, routing = Analysis((metric,)), TrafficRouting(("fake",))
+    if place == "step":
+        steps = (SetWeightStep(20), AnalysisStep(analysis), SetWeightStep(60), Pause(10_000))
+        return Canary(steps=steps, routing=routing)
+    if place == "background":
+        return Canary(steps=(SetWeightStep(20), Pause(90_000)), routing=routing, background=analysis)
+    return BlueGreen("active", "preview", **{place: analysis})  # type: ignore[arg-type]
+
+
 @usual
 @given(
+    st.sampled_from(["step", "background", "pre_promotion", "post_promotion"]),
     st.lists(st.sampled_from("SSSF"), min_size=1, max_size=6),
     st.sets(st.integers(0, 5)),
     st.integers(0, 2),
 )
 def test_more_errors_never_turn_an_abort_into_a_promotion(
-    letters: list[str], worse: set[int], limit: int
+    place: str, letters: list[str], worse: set[int], limit: int
 ) -> None:
     metric = Metric(
         "errors", PrometheusProvider("up"), interval_ms=10_000, count=len(letters), failure_limit=limit
     )
-    steps = (SetWeightStep(20), AnalysisStep(Analysis((metric,))), SetWeightStep(60), Pause(10_000))
-    policy = Policy("demo", Canary(steps=steps, routing=TrafficRouting(("fake",))), replicas=5)
+    policy = Policy("demo", _gated(place, metric), replicas=5)
 
     def aborted(outcomes: list[str]) -> bool:
         world = FakeWorld(policy, letters={"errors": outcomes})
@@ -252,6 +264,8 @@ def test_more_errors_never_turn_an_abort_into_a_promotion(
 
     more = ["F" if index in worse else letter for index, letter in enumerate(letters)]
     assert aborted(more) or not aborted(letters)
+    if limit < len(letters):
+        assert aborted(["F"] * len(letters))
 
 
 @pytest.mark.parametrize("strategy", [Canary(), RollingUpdate(), Recreate()])
