@@ -25,6 +25,7 @@ from rolloutsim.cli.lint import lint
 from rolloutsim.cli.play import compare, simulate
 from rolloutsim.cli.policy_tests import run_tests
 from rolloutsim.cli.query import query, serve
+from rolloutsim.cli.report import report
 from rolloutsim.cli.schema import schema
 from rolloutsim.errors import RolloutsimError
 
@@ -60,6 +61,7 @@ app.command()(serve)
 app.command()(lint)
 app.command()(export)
 app.command(name="test")(run_tests)
+app.command()(report)
 app.command()(schema)
 app.command()(version)
 
