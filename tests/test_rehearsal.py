@@ -102,6 +102,7 @@ def test_shipped_tests_notice_other_limits(path: Path, tmp_path: Path) -> None:
     text = (path.parent / policy.group(1)).read_text(encoding="utf-8")
     broken = re.sub(r"failureLimit: \d+", "failureLimit: 40", text).replace("count: 10", "count: 50")
     broken = broken.replace("progressDeadlineSeconds: 300", "progressDeadlineSeconds: 400")
+    broken = re.sub(r"falseAbortRate: \S+", "falseAbortRate: 0.000001%", broken)
     broken = broken.replace("isNaN(result[0]) || ", "").replace("len(result) == 0 || ", "")
     (tmp_path / "policy.yaml").write_text(broken, encoding="utf-8")
     tests = path.read_text().replace(policy.group(0), "policy: policy.yaml")

@@ -19,6 +19,8 @@ from rolloutsim.engine.decide import deadline, decide, start
 from rolloutsim.engine.events import (
     Aborted,
     Action,
+    Counted,
+    Counts,
     CreateRevision,
     Event,
     Failed,
@@ -48,6 +50,7 @@ from rolloutsim.engine.events import (
     SetRoute,
     SetService,
     SetWeight,
+    Span,
     StatusPatched,
     StepCompleted,
     StepsSkipped,
@@ -55,12 +58,15 @@ from rolloutsim.engine.events import (
     Tick,
     WeightSeen,
 )
+from rolloutsim.engine.holds import approvers_needed
 from rolloutsim.engine.pauses import awaits_person
 from rolloutsim.engine.state import Decision, Revision, Snapshot, State
 
 __all__ = [
     "Aborted",
     "Action",
+    "Counted",
+    "Counts",
     "CreateRevision",
     "Decision",
     "Event",
@@ -93,6 +99,7 @@ __all__ = [
     "SetService",
     "SetWeight",
     "Snapshot",
+    "Span",
     "State",
     "StatusPatched",
     "StepCompleted",
@@ -101,6 +108,7 @@ __all__ = [
     "Tick",
     "WeightSeen",
     "abort",
+    "approvers_needed",
     "awaits_person",
     "deadline",
     "decide",

@@ -24,14 +24,17 @@ from rolloutsim.conditions import (
 )
 from rolloutsim.engine.binding import bound_metrics, late_values, refusal
 from rolloutsim.engine.events import (
+    Counted,
     Measure,
     Measured,
     MeasureError,
     MeasurementTaken,
     RunChanged,
     RunPhase,
+    Span,
     TerminateMeasurement,
 )
+from rolloutsim.engine.gating import Call, look, together, watch_from
 from rolloutsim.engine.measurements import (
     Measurement,
     MetricState,
@@ -40,11 +43,14 @@ from rolloutsim.engine.measurements import (
     begun,
     due_at,
     finished,
+    gate_assessed,
     in_flight,
     limit_message,
     value_text,
 )
+from rolloutsim.engine.spans import Exposed, spans_of
 from rolloutsim.errors import PolicyError
+from rolloutsim.policy.gated import GatedCounts
 from rolloutsim.policy.model import Analysis, Metric, SecretArgument
 
 __all__ = [
@@ -104,6 +110,8 @@ class RunState:
     asking: bool = False
     """Queries of the present pass have gone out and have not been assessed."""
     due: int | None = None
+    counts_from: int = 0
+    """Gates count nothing before this time: a run in the place of one that a person answered begins anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +123,9 @@ class Advance:
     events: tuple[RunChanged | MeasurementTaken, ...] = ()
 
 
-def create_run(name: str, analysis: Analysis, bindings: Mapping[str, str], at: int) -> RunState:
+def create_run(
+    name: str, analysis: Analysis, bindings: Mapping[str, str], at: int, *, counts_from: int = 0
+) -> RunState:
     """A new run with its pod-hash and field arguments filled in; secrets stay ``{{args.NAME}}``.
 
     ``bindings`` maps argument names to values (`late_values`). A run that cannot start (argument without
@@ -129,7 +139,7 @@ def create_run(name: str, analysis: Analysis, bindings: Mapping[str, str], at: i
         refused = f"Unable to resolve metric arguments: {error.why}"
         return RunState(name, at, (), secrets, refused, due=at)
     problem, states = refusal(analysis, metrics)
-    return RunState(name, at, states, secrets, problem, due=at)
+    return RunState(name, at, states, secrets, problem, due=at, counts_from=counts_from)
 
 
 def next_due(run: RunState) -> int | None:
@@ -158,12 +168,21 @@ def record(run: RunState, seen: Measured, judge: Judge) -> RunState:
         return run
     state = run.metrics[index]
     asked = state.measurements[-1].started
-    phase, value, message = _verdict(seen, state.metric, judge)
-    if phase in (MeasurementPhase.PENDING, MeasurementPhase.RUNNING):
-        return run
     # An answer cannot be finished before it was asked for, nor after it was heard.
     at = max(asked, min(seen.finished, seen.at))
-    metrics = _with(run.metrics, index, finished(state, at, phase, value, message))
+    if seen.outcome in (MeasurementPhase.PENDING, MeasurementPhase.RUNNING):
+        return run
+    provider = state.metric.provider
+    if isinstance(provider, GatedCounts):
+        assert state.watch is not None
+        assert state.metric.interval_ms is not None
+        seen_by_gate = look(provider, state.watch, seen.outcome, asked, state.metric.interval_ms)
+        done = finished(
+            state, at, seen_by_gate.phase, seen_by_gate.value, seen_by_gate.message, seen_by_gate.watch
+        )
+    else:
+        done = finished(state, at, *_verdict(seen, state.metric, judge))
+    metrics = _with(run.metrics, index, done)
     deadline = _answer_deadline(metrics)
     return _waiting(run, metrics, seen.at if deadline is None else deadline, asking=run.asking)
 
@@ -186,6 +205,8 @@ def _verdict(seen: Measured, metric: Metric, judge: Judge) -> tuple[MeasurementP
         return outcome, "", ""
     if isinstance(outcome, MeasureError):
         return MeasurementPhase.ERROR, "", outcome.message
+    if isinstance(outcome, Counted):
+        return MeasurementPhase.ERROR, "", "the answer holds counts, and conditions judge a result"
     success = _condition(metric.success_condition, metric.dialect)
     failure = _condition(metric.failure_condition, metric.dialect)
     phase, message = judge(outcome, success, failure, now_ms=seen.finished)
@@ -201,12 +222,12 @@ def _condition(text: str, dialect: Dialect) -> Condition | ConditionError | None
         return error
 
 
-def advance(run: RunState, at: int, action_id: Callable[[], str]) -> Advance:
+def advance(run: RunState, at: int, action_id: Callable[[], str], exposed: Exposed | None = None) -> Advance:
     """One reconcile of the run at ``at`` ms; does nothing before `next_due`.
 
-    ``action_id`` gives a fresh id for each request. A query without an answer in its provider's time is
-    an error. Events come in the pass that assesses: measurements in the order of the metrics, then the
-    change of the run.
+    ``action_id`` gives a fresh id for each request; ``exposed`` are the weights that gates count under. A
+    query without an answer in its provider's time is an error. Events come in the pass that assesses:
+    measurements in the order of the metrics, then the change of the run.
     """
     if run.due is None or at < run.due:
         return Advance(run)
@@ -223,7 +244,7 @@ def advance(run: RunState, at: int, action_id: Callable[[], str]) -> Advance:
     if terminating:
         metrics, requests = _ended(run, at, action_id)
     else:
-        metrics, requests = _asked(run, at, action_id)
+        metrics, requests = _asked(run, at, action_id, exposed)
         deadline = _answer_deadline(metrics)
         if deadline is not None:
             return Advance(_waiting(run, metrics, deadline, asking=True), requests)
@@ -245,21 +266,30 @@ def _waiting(run: RunState, metrics: tuple[MetricState, ...], due: int, *, askin
         run.terminating,
         asking,
         due,
+        run.counts_from,
     )
 
 
 # --- the measuring half of a pass -------------------------------------------------------------------
 
 
-def _asked(run: RunState, at: int, action_id: Callable[[], str]) -> tuple[tuple[MetricState, ...], Requests]:
+def _asked(
+    run: RunState, at: int, action_id: Callable[[], str], exposed: Exposed | None
+) -> tuple[tuple[MetricState, ...], Requests]:
     """Begin every measurement that is due."""
     metrics, requests = list(run.metrics), []
     for index, state in enumerate(metrics):
         due = due_at(state, run.created, run.started)
         if due is not None and due <= at and not state.untold:
-            metrics[index] = state = begun(state, at)
-            metric = state.metric
-            requests.append(Measure(action_id(), run.name, metric.name, state.attempts, metric.provider))
+            metric, watch = state.metric, None
+            spans: tuple[Span, ...] = ()
+            if isinstance(metric.provider, GatedCounts):
+                spans = spans_of(metric.provider, exposed, run.counts_from)
+                watch = watch_from(metric.provider, state.watch, spans)
+            metrics[index] = state = begun(state, at, watch)
+            requests.append(
+                Measure(action_id(), run.name, metric.name, state.attempts, metric.provider, spans)
+            )
     return tuple(metrics), tuple(requests)
 
 
@@ -315,12 +345,12 @@ def _assess(
     terminating: bool,
     requests: Requests,
 ) -> Advance:
-    metrics = tuple([assessed(state, terminating=terminating) for state in measured])
+    started = at if run.started is None else run.started
+    metrics = _assessed(measured, started, at, terminating=terminating)
     # Queries went out before the end was asked for: their pass does not know of it.
     terminated = run.terminating and not run.asking
     phase, message = _summary(metrics, terminating=terminating, terminated=terminated)
     changed = phase is not run.phase
-    started = at if run.started is None else run.started
     moved = RunState(
         name=run.name,
         created=run.created,
@@ -332,6 +362,7 @@ def _assess(
         message=message if changed else run.message,
         terminating=run.terminating,
         due=None if phase.completed else _next(run, metrics, started, at),
+        counts_from=run.counts_from,
     )
     events: list[RunChanged | MeasurementTaken] = [
         _told(run.name, state) for state in measured if state.untold
@@ -339,6 +370,41 @@ def _assess(
     if changed:
         events.append(RunChanged(run.name, phase, message))
     return Advance(moved, requests, tuple(events))
+
+
+def _assessed(
+    measured: tuple[MetricState, ...], started: int, at: int, *, terminating: bool
+) -> tuple[MetricState, ...]:
+    """Each metric by its own counters; the gates together, but those of a dry run, each for itself."""
+    gates = [state for state in measured if state.gated and not state.phase.completed]
+    if not gates:
+        return tuple([assessed(state, terminating=terminating) for state in measured])
+    calls: dict[str, Call | None] = {}
+    for group in ([g for g in gates if not g.dry_run], *([g] for g in gates if g.dry_run)):
+        fed = [(g.metric.name, g.metric.provider, g.watch) for g in group]
+        judged = together([(name, p, watch) for name, p, watch in fed if isinstance(p, GatedCounts)])
+        calls.update(zip((name for name, _, _ in fed), judged, strict=True))
+    return tuple(
+        [
+            gate_assessed(
+                state,
+                calls.get(state.metric.name),
+                at,
+                _expires_at(state.metric, started),
+                terminating=terminating,
+            )
+            if state.gated
+            else assessed(state, terminating=terminating)
+            for state in measured
+        ]
+    )
+
+
+def _expires_at(metric: Metric, started: int) -> int | None:
+    provider = metric.provider
+    if not isinstance(provider, GatedCounts) or provider.expires_after_ms is None:
+        return None
+    return started + provider.expires_after_ms
 
 
 def _summary(
@@ -363,6 +429,9 @@ def _summary(
 
 
 def _reason(state: MetricState) -> str:
+    if state.gated and state.phase.bad:
+        parts = [state.message, *(m.value for m in state.measurements[-1:])]
+        return f'Metric "{state.metric.name}" assessed {state.phase}: {"; ".join(p for p in parts if p)}'
     exceeded = limit_message(state)
     if not exceeded:
         return ""
@@ -377,6 +446,9 @@ def _next(run: RunState, metrics: tuple[MetricState, ...], started: int, at: int
     first: int | None = None
     for state in metrics:
         due = due_at(state, run.created, started)
+        expires = _expires_at(state.metric, started) if state.lacks_evidence else None
+        if expires is not None and not state.phase.completed:
+            due = expires if due is None else min(due, expires)
         if due is not None and (first is None or due < first):
             first = due
     return first

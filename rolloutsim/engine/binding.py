@@ -16,10 +16,11 @@ import re2
 
 from rolloutsim.engine.measurements import KEPT_MEASUREMENTS, MetricState
 from rolloutsim.errors import PolicyError
+from rolloutsim.policy.gated import GatedCounts
 from rolloutsim.policy.model import Analysis, FieldArgument, Metric, PodHashArgument, SecretArgument
 from rolloutsim.policy.templating import interpolate
 
-__all__ = ["bound_metrics", "late_values", "metric_problem", "refusal"]
+__all__ = ["bound_metrics", "dry_runs", "late_values", "metric_problem", "refusal"]
 
 Plain = TypeVar("Plain")
 
@@ -103,6 +104,12 @@ def refusal(analysis: Analysis, metrics: tuple[Metric, ...]) -> tuple[str, tuple
     return f"Analysis spec invalid: {problem}" if problem else "", states
 
 
+def dry_runs(analysis: Analysis) -> frozenset[str]:
+    """Names of the metrics of an analysis that are dry runs."""
+    names = [metric.name for metric in analysis.metrics]
+    return frozenset(name for pattern in analysis.dry_run for name in _matching(pattern, names))
+
+
 def _matching(pattern: str, names: Iterable[str]) -> list[str]:
     expression = _compiled(pattern)
     return [] if expression is None else [name for name in names if expression.search(name)]
@@ -139,6 +146,8 @@ def _problem(metrics: tuple[Metric, ...]) -> str:
 
 def metric_problem(metric: Metric) -> str:
     """The first thing that makes a metric invalid, in the controller's words; empty if valid."""
+    if isinstance(metric.provider, GatedCounts) and metric.interval_ms is None:
+        return "interval must be specified for a gate"
     successes, failures = metric.consecutive_success_limit, metric.failure_limit
     count = metric.count or 0
     if successes < 0:

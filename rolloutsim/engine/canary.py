@@ -8,7 +8,7 @@ from rolloutsim.engine.events import RunPhase, StepCompleted, StepsSkipped
 from rolloutsim.engine.pauses import canary_pause_over, pause_at_step
 from rolloutsim.engine.replicas import progress_reached
 from rolloutsim.engine.scaling import remove_old_revisions, scale_canary
-from rolloutsim.engine.state import CANARY_PAUSE, Waiting
+from rolloutsim.engine.state import CANARY_PAUSE, GATE_PAUSE, Waiting
 from rolloutsim.engine.steps import current_step, step_text
 from rolloutsim.engine.traffic import (
     at_desired_counts,
@@ -98,10 +98,14 @@ def _advance(work: Work, draft: Draft) -> None:
     else:
         draft.step_index = index
         if step is not None and index is not None and _completed(work, step, draft):
+            work.remove_pauses.append(CANARY_PAUSE)
+            if runs.lacks_evidence(work, index):
+                work.add_pauses.append(GATE_PAUSE)
+                return
             draft.step_index = index + 1
             draft.step_run = None
             work.events.append(StepCompleted(index + 1, len(steps), step_text(step)))
-            work.remove_pauses.append(CANARY_PAUSE)
+            work.remove_pauses.append(GATE_PAUSE)
 
 
 def _promotion(work: Work, index: int | None) -> str:

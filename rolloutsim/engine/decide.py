@@ -15,11 +15,13 @@ from __future__ import annotations
 from rolloutsim.engine import bluegreen, canary, progress, rolling
 from rolloutsim.engine.analysis import next_due
 from rolloutsim.engine.draft import Draft
-from rolloutsim.engine.events import Observation, Phase, Tick
+from rolloutsim.engine.events import Observation, Phase, PolicyChanged, Tick
+from rolloutsim.engine.exposure import followed, has_gates
 from rolloutsim.engine.fold import at_time, fold
 from rolloutsim.engine.pauses import pause_end
 from rolloutsim.engine.runs import advance_runs, ask_again, askings
 from rolloutsim.engine.scaling import scale_blue_green, scale_canary, scaling_event
+from rolloutsim.engine.spans import Exposed
 from rolloutsim.engine.state import Decision, Facts, ServiceFact, Snapshot, State, Status, Waiting
 from rolloutsim.engine.steps import steps_hash
 from rolloutsim.engine.traffic import VERIFY_RETRY_MS
@@ -67,13 +69,24 @@ def start(policy: Policy, world: Snapshot) -> State:
             current=world.stable,
             step_index=steps or None,
             steps_hash=hashed,
-            active=world.stable,
+            # a canary has no active Service: it would keep the old revision's pods for ever
+            active="" if isinstance(policy.strategy, Canary) else world.stable,
         )
-    return State(world.at, facts, status, looked_at=world.at)
+    exposed = Exposed(world.stable) if has_gates(policy) else None
+    return State(world.at, facts, status, looked_at=world.at, exposed=exposed)
 
 
 def decide(policy: Policy, state: State, seen: Observation) -> Decision:
     """The next state, what to do, and what to tell people, upon one observation."""
+    decision = _decide(policy, state, seen)
+    after = decision.state
+    if after.exposed is None:
+        return decision
+    moved = followed(seen.policy if isinstance(seen, PolicyChanged) else policy, after)
+    return decision if moved is after else Decision(moved, decision.actions, decision.events)
+
+
+def _decide(policy: Policy, state: State, seen: Observation) -> Decision:
     if not isinstance(seen, Tick):
         return Decision(fold(policy, state, seen))
     now = max(state.now, seen.at)

@@ -17,6 +17,8 @@ from rolloutsim.policy.model import Policy, Provider
 __all__ = [
     "Aborted",
     "Action",
+    "Counted",
+    "Counts",
     "CreateRevision",
     "Event",
     "Failed",
@@ -46,6 +48,7 @@ __all__ = [
     "SetRoute",
     "SetService",
     "SetWeight",
+    "Span",
     "StatusPatched",
     "StepCompleted",
     "StepsSkipped",
@@ -180,8 +183,25 @@ class MeasureError:
     message: str
 
 
-Outcome = Result | MeasurementPhase | MeasureError
-"""A typed result (an empty vector is a value), a phase (jobs, plugins), or an error."""
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Requests of both versions in one span, and how many of them were bad. A version not asked for has 0."""
+
+    canary_requests: int
+    canary_bad: int
+    stable_requests: int
+    stable_bad: int
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """What a gate's counters came to: one item per span of the `Measure`, in its order."""
+
+    spans: tuple[Counts, ...]
+
+
+Outcome = Result | MeasurementPhase | MeasureError | Counted
+"""A typed result (an empty vector is a value), a phase (jobs, plugins), an error, or counts (gates)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,14 +318,28 @@ class RemoveRoutes:
 
 
 @dataclass(frozen=True, slots=True)
+class Span:
+    """A time (ms, both ends) in which one weight was in force; ``end`` None: until the measurement."""
+
+    start: int
+    end: int | None
+    weight_percent: float
+
+
+@dataclass(frozen=True, slots=True)
 class Measure:
-    """Take one measurement; all arguments are filled in, secrets stay references."""
+    """Take one measurement; all arguments are filled in, secrets stay references.
+
+    ``spans`` are what a gate counts in (`rolloutsim.engine.counting.count_arms` answers it in any world);
+    empty for every other provider, and for a gate while there is nothing to count yet.
+    """
 
     id: str
     run: str
     metric: str
     attempt: int
     provider: Provider
+    spans: tuple[Span, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,10 @@ from rolloutsim.engine.events import (
     StatusPatched,
     WeightSeen,
 )
+from rolloutsim.engine.exposure import has_gates
+from rolloutsim.engine.holds import approvers_needed
 from rolloutsim.engine.runs import fold_measured
+from rolloutsim.engine.spans import Exposed
 from rolloutsim.engine.state import Facts, Revision, ServiceFact, State, with_revisions
 from rolloutsim.engine.steps import steps_hash
 from rolloutsim.engine.work import FIRST_BACKOFF_MS, LAST_BACKOFF_MS
@@ -62,6 +65,7 @@ def _with(state: State, now: int, facts: Facts, unanswered: tuple[Action, ...], 
         state.writes,
         dirty,
         state.looked_at,
+        state.exposed,
     )
 
 
@@ -220,6 +224,10 @@ def _policy_changed(policy: Policy, state: State, now: int, seen: PolicyChanged)
     if new == policy:
         return state
     facts = state.facts
+    if not has_gates(new):
+        state = replace(state, exposed=None)
+    elif state.exposed is None:
+        state = replace(state, exposed=Exposed(facts.asked))
     return _anew(
         state,
         replace(
@@ -238,6 +246,9 @@ def _replicas_wanted(policy: Policy, state: State, now: int, seen: ReplicasWante
 
 
 def _status_patched(policy: Policy, state: State, now: int, seen: StatusPatched) -> State:
+    needed = approvers_needed(policy, state, seen)
+    if needed and seen.actor not in needed and not seen.abort:
+        return state
     status = state.status
     count = len(policy.strategy.steps) if isinstance(policy.strategy, Canary) else 0
     patch: dict[str, Any] = {}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from rolloutsim.conditions import (
@@ -22,6 +22,8 @@ from rolloutsim.conditions import (
     VectorResult,
 )
 from rolloutsim.engine.events import RunPhase
+from rolloutsim.engine.gating import Call, Watch, passed
+from rolloutsim.policy.gated import GatedCounts
 from rolloutsim.policy.model import (
     JobProvider,
     Metric,
@@ -41,6 +43,7 @@ __all__ = [
     "due_at",
     "effective_count",
     "finished",
+    "gate_assessed",
     "in_flight",
     "limit_message",
     "value_text",
@@ -101,7 +104,8 @@ class MetricState:
     """One metric of a run: its definition with arguments filled in, its counters, its last measurements.
 
     ``attempts`` counts all measurements ever begun. ``untold``: the last measurement is finished and has
-    not been assessed and told yet.
+    not been assessed and told yet. ``watch`` is what a gate has seen; None before its first look, and for
+    metrics that conditions judge.
     """
 
     metric: Metric
@@ -113,6 +117,20 @@ class MetricState:
     attempts: int = 0
     counters: Counters = Counters()
     untold: bool = False
+    watch: Watch | None = None
+
+    @property
+    def gated(self) -> bool:
+        """Whether a gate judges, and not conditions."""
+        return isinstance(self.metric.provider, GatedCounts)
+
+    @property
+    def lacks_evidence(self) -> bool:
+        """Whether this is a gate that counts for the rollout and has not passed."""
+        provider = self.metric.provider
+        if self.dry_run or not isinstance(provider, GatedCounts):
+            return False
+        return self.phase.bad or not passed(provider, self.watch)
 
 
 def effective_count(metric: Metric) -> int | None:
@@ -125,7 +143,7 @@ def effective_count(metric: Metric) -> int | None:
 def answer_timeout_ms(provider: Provider) -> int | None:
     """How long an answer may take; None for measurements that run on by themselves (jobs, Kayenta)."""
     match provider:
-        case PrometheusProvider() | WebProvider():
+        case PrometheusProvider() | WebProvider() | GatedCounts():
             return max(0, provider.timeout_ms)
         case JobProvider():
             return None
@@ -168,8 +186,8 @@ def _count_reached(state: MetricState) -> bool:
     return count is not None and state.counters.count >= count
 
 
-def begun(state: MetricState, at: int) -> MetricState:
-    """A new measurement in flight."""
+def begun(state: MetricState, at: int, watch: Watch | None = None) -> MetricState:
+    """A new measurement in flight; ``watch`` is a gate's memory with the spans that are asked about."""
     attempt = state.attempts + 1
     return MetricState(
         state.metric,
@@ -180,13 +198,19 @@ def begun(state: MetricState, at: int) -> MetricState:
         (*state.measurements, Measurement(attempt, at)),
         attempt,
         state.counters,
+        watch=watch,
     )
 
 
 def finished(
-    state: MetricState, at: int, phase: MeasurementPhase, value: str = "", message: str = ""
+    state: MetricState,
+    at: int,
+    phase: MeasurementPhase,
+    value: str = "",
+    message: str = "",
+    watch: Watch | None = None,
 ) -> MetricState:
-    """The measurement in flight ended with ``phase``."""
+    """The measurement in flight ended with ``phase``; ``watch`` is what a gate made of it, if it did."""
     flight = state.measurements[-1]
     last = Measurement(flight.attempt, flight.started, at, phase, value, message)
     return MetricState(
@@ -199,6 +223,7 @@ def finished(
         state.attempts,
         state.counters.plus(phase),
         untold=True,
+        watch=state.watch if watch is None else watch,
     )
 
 
@@ -225,7 +250,44 @@ def assessed(state: MetricState, *, terminating: bool) -> MetricState:
         state.measurements[-state.retain :],
         state.attempts,
         state.counters,
+        watch=state.watch,
     )
+
+
+def gate_assessed(
+    state: MetricState, call: Call | None, at: int, expires_at: int | None, *, terminating: bool
+) -> MetricState:
+    """A gated metric after a pass. ``call`` is what the gates of the run come to together for this one."""
+    if state.phase.completed or in_flight(state) is not None:
+        return state if not state.untold else replace(state, untold=False)
+    phase, message = _gate_phase(state, call, at, expires_at, terminating=terminating)
+    if state.dry_run and phase.completed:
+        message = f"Metric assessed {phase}: {message}" if message else ""
+    kept = state.measurements[-state.retain :]
+    return replace(state, phase=phase, message=message, measurements=kept, untold=False)
+
+
+def _gate_phase(
+    state: MetricState, call: Call | None, at: int, expires_at: int | None, *, terminating: bool
+) -> Call:
+    counts = state.metric.provider
+    assert isinstance(counts, GatedCounts)
+    exceeded = _errors_exceeded(state)
+    if exceeded:
+        return RunPhase.ERROR, exceeded
+    if call is not None:
+        return call
+    if passed(counts, state.watch):
+        over = terminating or not counts.watches
+        return (RunPhase.SUCCESSFUL if over else RunPhase.RUNNING), ""
+    missing = state.watch.missing if state.watch is not None else "it was never answered"
+    if expires_at is not None and at >= expires_at:
+        return RunPhase.INCONCLUSIVE, f"the gate expired undecided: {missing}"
+    if _count_reached(state):
+        return RunPhase.INCONCLUSIVE, f"undecided after {state.counters.count} looks: {missing}"
+    if terminating:
+        return RunPhase.INCONCLUSIVE, f"ended before the gate decided: {missing}"
+    return (RunPhase.RUNNING if state.measurements else state.phase), ""
 
 
 def _phase(state: MetricState, *, terminating: bool) -> RunPhase:
@@ -250,15 +312,23 @@ def _phase(state: MetricState, *, terminating: bool) -> RunPhase:
 def _exceeded(state: MetricState) -> tuple[RunPhase, str] | None:
     """The limit that is exceeded: errors before inconclusive ones before failures."""
     metric, counters = state.metric, state.counters
-    if counters.consecutive_error > metric.consecutive_error_limit:
-        counts = (counters.consecutive_error, metric.consecutive_error_limit)
-        return RunPhase.ERROR, "consecutiveErrors ({}) > consecutiveErrorLimit ({})".format(*counts)
+    errors = _errors_exceeded(state)
+    if errors:
+        return RunPhase.ERROR, errors
     if counters.inconclusive > metric.inconclusive_limit:
         counts = (counters.inconclusive, metric.inconclusive_limit)
         return RunPhase.INCONCLUSIVE, "inconclusive ({}) > inconclusiveLimit ({})".format(*counts)
     if 0 <= metric.failure_limit < counters.failed:
         return RunPhase.FAILED, f"failed ({counters.failed}) > failureLimit ({metric.failure_limit})"
     return None
+
+
+def _errors_exceeded(state: MetricState) -> str:
+    """The limit of errors in a row, if it is exceeded."""
+    counts = (state.counters.consecutive_error, state.metric.consecutive_error_limit)
+    if counts[0] <= counts[1]:
+        return ""
+    return "consecutiveErrors ({}) > consecutiveErrorLimit ({})".format(*counts)
 
 
 def limit_message(state: MetricState) -> str:

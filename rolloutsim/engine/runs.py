@@ -8,16 +8,19 @@ from rolloutsim.conditions import judge
 from rolloutsim.engine.analysis import RunState, advance, create_run, next_due, record, terminate
 from rolloutsim.engine.binding import late_values
 from rolloutsim.engine.events import Measure, Measured, RunPhase
+from rolloutsim.engine.holds import background_undecided
 from rolloutsim.engine.measurements import Measurement, answer_timeout_ms, in_flight
 from rolloutsim.engine.state import (
     BLUE_GREEN_PAUSE,
     CANARY_PAUSE,
+    GATE_PAUSE,
     INCONCLUSIVE_PAUSE,
     RunSeen,
     State,
 )
 from rolloutsim.engine.steps import current_step
 from rolloutsim.engine.work import RESYNC_MS, Work
+from rolloutsim.policy.gate_steps import evidence_step
 from rolloutsim.policy.model import Analysis, AnalysisStep, Metric
 
 __all__ = [
@@ -30,6 +33,7 @@ __all__ = [
     "askings",
     "fold_measured",
     "keep",
+    "lacks_evidence",
     "reconcile_blue_green",
     "reconcile_canary",
 ]
@@ -58,15 +62,21 @@ def advance_runs(work: Work) -> bool:
         due = next_due(run)
         if due is None or due > work.now:
             continue
-        moved = advance(run, work.now, work.measure_id)
+        moved = advance(run, work.now, work.measure_id, work.exposed)
         work.runs[name] = moved.run
         work.actions.extend(moved.requests)
         work.events.extend(moved.events)
         if moved.requests:
             asked = asked or any(isinstance(request, Measure) for request in moved.requests)
-        if moved.run.phase is not run.phase or moved.run.message != run.message:
+        told = moved.run.phase is not run.phase or moved.run.message != run.message
+        if told or (work.exposed is not None and _ends_hold(work, moved.run)):
             work.changed = True
     return asked
+
+
+def _ends_hold(work: Work, run: RunState) -> bool:
+    """Whether the evidence that the rollout waits for is there."""
+    return work.pause(GATE_PAUSE) is not None and not background_undecided(run)
 
 
 def _endless(run: RunState) -> list[tuple[Metric, Measurement]]:
@@ -119,6 +129,7 @@ def fold_measured(state: State, now: int, seen: Measured) -> State | None:
                 state.writes,
                 state.dirty,
                 state.looked_at,
+                state.exposed,
             )
     return None
 
@@ -253,6 +264,20 @@ def _background_run(work: Work) -> RunSeen | None:
     return _acted_on(work, BACKGROUND, current)
 
 
+def lacks_evidence(work: Work, index: int) -> bool:
+    """Whether step ``index`` may not complete, because everybody is next and a gate has not passed.
+
+    A person who has just resumed the rollout has answered for that.
+    """
+    if work.exposed is None or index != evidence_step(work.policy.strategy):
+        return False
+    resumed = work.status.controller_pause and not work.status.pauses
+    if resumed or work.status.promote_full:
+        return False
+    seen = _current(work, BACKGROUND)
+    return background_undecided(None if seen is None else work.runs.get(seen.name))
+
+
 def _promotion_run(
     work: Work, place: int, analysis: Analysis | None, infix: str, ready: bool
 ) -> RunSeen | None:
@@ -270,7 +295,8 @@ def _needs_new(work: Work, current: RunSeen | None) -> bool:
     """A first run, one more after a person resumed an inconclusive one, or after a retry."""
     if current is None:
         return True
-    resumed = work.status.controller_pause and not (work.pause(CANARY_PAUSE) or work.pause(BLUE_GREEN_PAUSE))
+    waits = any(work.pause(reason) for reason in (CANARY_PAUSE, BLUE_GREEN_PAUSE, GATE_PAUSE))
+    resumed = work.status.controller_pause and not waits
     if resumed:
         return current.phase is RunPhase.INCONCLUSIVE
     return work.status.aborted_at is not None
@@ -302,7 +328,8 @@ def _create(work: Work, analysis: Analysis, infix: str) -> RunSeen:
     while name in work.run_names:
         collisions += 1
         name = f"{base}.{collisions}"
-    work.runs[name] = create_run(name, analysis, bindings, work.now)
+    counts_from = work.now if collisions else 0
+    work.runs[name] = create_run(name, analysis, bindings, work.now, counts_from=counts_from)
     work.run_names = (*work.run_names, name)
     work.changed = True
     return RunSeen(name, RunPhase.NEW)

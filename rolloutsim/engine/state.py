@@ -12,10 +12,12 @@ from dataclasses import dataclass
 
 from rolloutsim.engine.analysis import RunState
 from rolloutsim.engine.events import Action, Event, Phase, Role, RunPhase
+from rolloutsim.engine.spans import Exposed
 
 __all__ = [
     "BLUE_GREEN_PAUSE",
     "CANARY_PAUSE",
+    "GATE_PAUSE",
     "INCONCLUSIVE_PAUSE",
     "Decision",
     "Facts",
@@ -37,6 +39,8 @@ __all__ = [
 CANARY_PAUSE = "CanaryPauseStep"
 BLUE_GREEN_PAUSE = "BlueGreenPause"
 INCONCLUSIVE_PAUSE = "InconclusiveAnalysisRun"
+GATE_PAUSE = "GateUndecided"
+"""Not Argo's: a background gate has not passed and everybody would be next (`rolloutsim.engine.holds`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,7 +252,8 @@ class State:
 
     ``dirty``: something changed since the last pass. ``retry_at``: when an unanswered write, or a
     refused one, is tried again. ``looked_at``: time of the last pass. ``writes`` counts the actions so
-    far and gives them their ids. ``run_names`` are all names of analysis runs ever used.
+    far and gives them their ids. ``run_names`` are all names of analysis runs ever used. ``exposed`` is None
+    for a policy without gates, which need it.
     """
 
     now: int
@@ -263,6 +268,7 @@ class State:
     writes: int = 0
     dirty: bool = True
     looked_at: int = 0
+    exposed: Exposed | None = None
 
 
 @dataclass(frozen=True, slots=True)

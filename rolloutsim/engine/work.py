@@ -72,6 +72,7 @@ class Work:
         "current_runs",
         "dirty",
         "events",
+        "exposed",
         "facts",
         "looked_at",
         "new",
@@ -114,6 +115,7 @@ class Work:
         self.retry_at = state.retry_at
         self.backoff_ms = state.backoff_ms
         self.looked_at = state.looked_at
+        self.exposed = state.exposed
         self.changed = False
         self.dirty = state.dirty
 
@@ -367,5 +369,6 @@ class Work:
             self.writes,
             self.dirty,
             self.looked_at,
+            self.exposed,
         )
         return Decision(state, tuple(self.actions), tuple(self.events))

@@ -15,7 +15,7 @@ from rolloutsim.lint.registry import RULES
 from rolloutsim.lint.rule import Finding, Rule, Severity
 from rolloutsim.lint.run import Report, lint
 from rolloutsim.lint.sarif import to_sarif
-from rolloutsim.lint.subject import Scrapes
+from rolloutsim.lint.subject import Scrapes, Traffic
 from rolloutsim.lint.text import rules_table, to_json, to_text
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "Rule",
     "Scrapes",
     "Severity",
+    "Traffic",
     "lint",
     "rules_table",
     "to_json",

@@ -31,7 +31,14 @@ from rolloutsim.lint.subject import MetricUse
 from rolloutsim.lint.words import duration, ordinal
 from rolloutsim.policy.document import Path
 from rolloutsim.policy.expressions import LATE_TAG, STAND_INS
-from rolloutsim.policy.model import JobProvider, Metric, OtherProvider, PrometheusProvider, WebProvider
+from rolloutsim.policy.model import (
+    GatedCounts,
+    JobProvider,
+    Metric,
+    OtherProvider,
+    PrometheusProvider,
+    WebProvider,
+)
 
 __all__ = ["METRIC_CHECKS"]
 
@@ -201,7 +208,7 @@ def _cannot_fail(item: MetricUse) -> Iterator[Hit]:
 
 def _no_condition(item: MetricUse) -> Iterator[Hit]:
     provider = item.metric.provider
-    if _has_condition(item.metric) or isinstance(provider, JobProvider):
+    if _has_condition(item.metric) or isinstance(provider, JobProvider | GatedCounts):
         return
     if isinstance(provider, OtherProvider) and provider.kind.startswith(JUDGED_ELSEWHERE):
         return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rolloutsim.lint import conditions, gates, pods, queries, references, switches, timing, weights
+from rolloutsim.lint import conditions, evidence, gates, pods, queries, references, switches, timing, weights
 from rolloutsim.lint.rule import Check, Rule, Severity
 from rolloutsim.lint.subject import MetricUse, Rollout
 
@@ -51,6 +51,7 @@ ROLLOUT_CHECKS: tuple[Check[Rollout], ...] = (
     *pods.CHECKS,
     *switches.CHECKS,
     *gates.CHECKS,
+    *evidence.CHECKS,
     *queries.CHECKS,
     *timing.CHECKS,
 )

@@ -24,15 +24,24 @@ from rolloutsim.policy.model import (
     SecretArgument,
 )
 
-__all__ = ["AnalysisUse", "MetricUse", "Role", "Rollout", "Scrapes", "rollout", "template_metrics"]
+__all__ = ["AnalysisUse", "MetricUse", "Role", "Rollout", "Scrapes", "Traffic", "rollout", "template_metrics"]
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """What a service's own requests are like: how many a second, and the share that fails."""
+
+    rate_rps: float
+    error_rate: float
 
 
 @dataclass(frozen=True, slots=True)
 class Scrapes:
-    """How often the metrics server scrapes, and whether somebody said so."""
+    """How often the metrics server scrapes, and whether somebody said so; ``traffic`` None: nobody said."""
 
     interval_ms: int = 30_000
     assumed: bool = True
+    traffic: Traffic | None = None
 
 
 class Role(StrEnum):

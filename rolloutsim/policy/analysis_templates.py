@@ -14,6 +14,7 @@ from typing import Any
 from rolloutsim.conditions import Dialect
 from rolloutsim.policy.argo_shape import ANALYSIS_TEMPLATE
 from rolloutsim.policy.document import Bundle, Document, Path
+from rolloutsim.policy.gate_metric import bind_gate, equal_share, revision_arguments
 from rolloutsim.policy.metric import bind_metric
 from rolloutsim.policy.model import (
     Analysis,
@@ -94,6 +95,8 @@ class AnalysisReader:
             why = "the analysis has no metrics"
             raise self.document.error(path, why, fix="name a template that has some")
         values, late = self._arguments(path, analysis, templates)
+        own = analysis.get("metrics", ()) if self.inline else ()
+        late += revision_arguments(own, {*values, *(argument.name for argument in late)})
         metrics = tuple(self._metrics(sources, values, [argument.name for argument in late], endless=endless))
         dry_run = [rule["metricName"] for rule in analysis.get("dryRun", [])]
         retention = [Retention(r["metricName"], r["limit"]) for r in analysis.get("measurementRetention", [])]
@@ -213,10 +216,23 @@ class AnalysisReader:
         endless: bool,
     ) -> Iterator[Metric]:
         owners: dict[str, Document] = {}
+        alpha = equal_share(content for _, _, spec in sources for content in spec.get("metrics", []))
         for document, path, spec in sources:
             for index, content in enumerate(spec.get("metrics", [])):
                 where = (*path, "metrics", index)
-                metric = bind_metric(document, where, content, values, late, self.dialect)
+                if "gate" in content:
+                    metric = bind_gate(
+                        document,
+                        where,
+                        content,
+                        values,
+                        late,
+                        endless=endless,
+                        alpha=alpha,
+                        dialect=self.dialect,
+                    )
+                else:
+                    metric = bind_metric(document, where, content, values, late, self.dialect)
                 if metric.name in owners:
                     raise document.error(
                         (*where, "name"),
@@ -224,7 +240,8 @@ class AnalysisReader:
                         metric.name,
                         fix="rename one of them",
                     )
-                if not endless and metric.count is None and metric.interval_ms is not None:
+                unending = metric.count is None and metric.interval_ms is not None and "gate" not in content
+                if not endless and unending:
                     raise document.error(
                         where,
                         f"the metric {metric.name!r} never ends, and {self.document.label} waits for its end",

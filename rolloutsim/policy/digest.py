@@ -27,7 +27,7 @@ LEFT_OUT: Mapping[type, frozenset[str]] = {
 
 
 def canonical(policy: Policy) -> str:
-    """The policy as JSON text: sorted keys, no white space, types named, no floats."""
+    """The policy as JSON text: sorted keys, no white space, types named; floats only as rates of gates."""
     return canonical_json(_plain(policy))
 
 

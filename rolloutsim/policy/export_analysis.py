@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from rolloutsim.policy.analysis_templates import API_VERSION
+from rolloutsim.policy.export_gate import gate_content
 from rolloutsim.policy.export_yaml import duration_text
 from rolloutsim.policy.expressions import LATE_TAG
 from rolloutsim.policy.metric import DEFAULT_CONSECUTIVE_ERROR_LIMIT
 from rolloutsim.policy.model import (
     Analysis,
     FieldArgument,
+    GatedCounts,
     JobProvider,
     LateArgument,
     Metric,
@@ -97,10 +99,24 @@ class InlineAnalyses:
     def write(self, analysis: Analysis, name: str) -> Content:
         hashes = [argument for argument in analysis.late if isinstance(argument, PodHashArgument)]
         if analysis.templates or len(hashes) < len(analysis.late):
-            return self.templates.write(analysis, name)
+            return self._with_template(analysis, name)
         metrics, braces = _metrics(analysis)
         given = [_pod_hash(argument) for argument in hashes] + braces
         return {**({"args": given} if given else {}), "metrics": metrics, **_rules(analysis)}
+
+    def _with_template(self, analysis: Analysis, name: str) -> Content:
+        """Gates are no part of a template: they stay in place, beside the reference to the others."""
+        gates = tuple(m for m in analysis.metrics if isinstance(m.provider, GatedCounts))
+        others = tuple(m for m in analysis.metrics if not isinstance(m.provider, GatedCounts))
+        if not gates:
+            return self.templates.write(analysis, name)
+        own = self.write(replace(analysis, metrics=gates, late=_hashes(analysis), templates=()), name)
+        referred = self.templates.write(replace(analysis, metrics=others), name)
+        return {**own, **referred, "args": own.get("args", [])}
+
+
+def _hashes(analysis: Analysis) -> tuple[LateArgument, ...]:
+    return tuple(argument for argument in analysis.late if isinstance(argument, PodHashArgument))
 
 
 def _pod_hash(argument: PodHashArgument) -> Content:
@@ -184,7 +200,10 @@ def _metric(metric: Metric, escape: Callable[[str], str]) -> Content:
     ):
         if limit != default:
             content[name] = limit
-    content["provider"] = _in_texts(_provider(metric.provider), escape)
+    if isinstance(metric.provider, GatedCounts):
+        content["gate"] = _in_texts(gate_content(metric.provider), escape)
+    else:
+        content["provider"] = _in_texts(_provider(metric.provider), escape)
     return content
 
 
@@ -211,6 +230,8 @@ def _provider(provider: Provider) -> Content:
         case OtherProvider(kind=kind, spec_json=spec):
             family, _, name = kind.partition("/")
             return {"plugin": {name: json.loads(spec)}} if family == "plugin" else {kind: json.loads(spec)}
+        case GatedCounts():
+            raise TypeError("a gate stands in the place of a provider")
 
 
 def _in_texts(value: Any, change: Callable[[str], str]) -> Any:

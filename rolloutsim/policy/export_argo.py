@@ -18,6 +18,7 @@ from rolloutsim.errors import PolicyError
 from rolloutsim.policy.analysis_templates import API_VERSION
 from rolloutsim.policy.document import Document
 from rolloutsim.policy.export_analysis import TemplateAnalyses
+from rolloutsim.policy.export_gate import without_gates
 from rolloutsim.policy.export_loss import Loss
 from rolloutsim.policy.export_strategy import blue_green_content, canary_content, lifecycle_content
 from rolloutsim.policy.ingress import PREFIX
@@ -136,7 +137,9 @@ class _ArgoExport:
     # --- strategy ---------------------------------------------------------------------------------
 
     def _strategy(self, analyses: TemplateAnalyses) -> Content:
-        name, strategy = self.policy.name, self.policy.strategy
+        name = self.policy.name
+        strategy, losses = without_gates(self.policy.strategy)
+        self.losses += losses
         match strategy:
             case Canary():
                 content = canary_content(strategy, name, analyses)

@@ -26,6 +26,7 @@ __all__ = [
     "manifest_text",
     "manifests",
     "plain_policies",
+    "policies_of",
     "refuse_autoscaler",
 ]
 
@@ -65,14 +66,14 @@ def load_policies(*paths: str | FilePath, dialect: Dialect = Dialect.MASTER) -> 
     documents: list[Document] = []
     for path in paths:
         documents += manifests(manifest_text(path), str(path))
-    return _policies(documents, ", ".join(map(str, paths)), dialect)
+    return policies_of(documents, ", ".join(map(str, paths)), dialect)
 
 
 def load_policy_text(
     text: str, file: str = "<text>", *, name: str | None = None, dialect: Dialect = Dialect.MASTER
 ) -> Policy:
     """As `load_policy`, from YAML (or JSON) text; ``file`` is what messages call it."""
-    return _select(_policies(manifests(text, file), file, dialect), name, file)
+    return _select(policies_of(manifests(text, file), file, dialect), name, file)
 
 
 def manifest_text(file: str | FilePath) -> str:
@@ -110,7 +111,13 @@ def manifests(text: str, file: str) -> Iterator[Document]:
             yield document
 
 
-def _policies(documents: Iterable[Document], where: str, dialect: Dialect) -> tuple[Policy, ...]:
+def policies_of(documents: Iterable[Document], where: str, dialect: Dialect) -> tuple[Policy, ...]:
+    """The policies of documents that belong together; ``where`` is what messages call them.
+
+    Raises
+    ------
+    PolicyError : as `load_policy`.
+    """
     bundle = Bundle(tuple(documents))
     for document in bundle.documents:
         check_kind(document)

@@ -27,7 +27,14 @@ from rolloutsim.policy.model import (
 )
 from rolloutsim.policy.templating import interpolate
 
-__all__ = ["bind_metric", "canonical_json", "limit_of", "validate_metric"]
+__all__ = [
+    "bind_metric",
+    "canonical_json",
+    "interpolated",
+    "limit_of",
+    "timeout_ms",
+    "validate_metric",
+]
 
 DEFAULT_CONSECUTIVE_ERROR_LIMIT = 4
 NUMBERS = ("count", "failureLimit", "inconclusiveLimit", "consecutiveErrorLimit", "consecutiveSuccessLimit")
@@ -132,7 +139,7 @@ def bind_metric(
     PolicyError : an unresolved tag, a field that the controller refuses, a condition or a query that does
         not compile; it names the place of the field.
     """
-    bound = _interpolated(document, path, metric, values, late)
+    bound = interpolated(document, path, metric, values, late)
     for field in NUMBERS:
         _check_number(document, (*path, field), bound.get(field, 0))
     for field in ("interval", "initialDelay"):
@@ -170,10 +177,10 @@ TOO_LATE = "the argument gets its value only when the analysis starts, too late 
 CONDITIONS = ("successCondition", "failureCondition")
 
 
-def _interpolated(
+def interpolated(
     document: Document, path: Path, value: Any, values: Mapping[str, str], late: Collection[str]
 ) -> Any:
-    """``value`` with the tags in all of its texts replaced."""
+    """``value`` with the tags in all of its texts replaced; those of ``late`` arguments stay."""
     if isinstance(value, str):
         try:
             return interpolate(value, values, frozenset(late))
@@ -182,10 +189,10 @@ def _interpolated(
             fix = declare if _UNDECLARED.match(error.why) else error.fix
             raise document.error(path, error.why, fix=fix) from error
     if isinstance(value, Mapping):
-        return {key: _interpolated(document, (*path, key), item, values, late) for key, item in value.items()}
+        return {key: interpolated(document, (*path, key), item, values, late) for key, item in value.items()}
     if isinstance(value, list):
         return [
-            _interpolated(document, (*path, index), item, values, late) for index, item in enumerate(value)
+            interpolated(document, (*path, index), item, values, late) for index, item in enumerate(value)
         ]
     return value
 
@@ -204,10 +211,10 @@ def _milliseconds(
     text = metric.get(field, "")
     if not text:
         return None
-    milliseconds = go_duration_ns(text) // 1_000_000
-    if milliseconds < least:
+    duration_ms = go_duration_ns(text) // 1_000_000
+    if duration_ms < least:
         raise document.error((*path, field), f"the duration is shorter than {least} ms", text)
-    return milliseconds
+    return duration_ms
 
 
 def _condition(
@@ -228,7 +235,7 @@ def _provider(document: Document, path: Path, provider: Mapping[str, Any]) -> Pr
         return WebProvider(
             url=content["url"],
             json_path=content.get("jsonPath") or "{$}",
-            timeout_ms=_timeout_ms(document, (*path, kind), content, "timeoutSeconds", 10),
+            timeout_ms=timeout_ms(document, (*path, kind), content, "timeoutSeconds", 10),
             settings_json=canonical_json(settings),
         )
     if kind == "job":
@@ -246,7 +253,7 @@ def _prometheus(document: Document, path: Path, content: Mapping[str, Any]) -> P
     return PrometheusProvider(
         query=query,
         address=content.get("address", ""),
-        timeout_ms=_timeout_ms(document, path, content, "timeout", 30),
+        timeout_ms=timeout_ms(document, path, content, "timeout", 30),
         range_query=_range_query(document, (*path, "rangeQuery"), content.get("rangeQuery")),
         settings_json=canonical_json({key: content[key] for key in content if key not in known}),
     )
@@ -267,9 +274,7 @@ def _range_query(document: Document, path: Path, content: Mapping[str, str] | No
     return RangeQuery(content["start"].strip(), content["end"].strip(), step // 1_000_000)
 
 
-def _timeout_ms(
-    document: Document, path: Path, content: Mapping[str, Any], field: str, default_s: int
-) -> int:
+def timeout_ms(document: Document, path: Path, content: Mapping[str, Any], field: str, default_s: int) -> int:
     seconds = int(content.get(field, default_s))
     if seconds <= 0:
         raise document.error((*path, field), "the time-out has to be positive", seconds)

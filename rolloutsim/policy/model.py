@@ -16,6 +16,7 @@ import math
 from dataclasses import dataclass, field
 
 from rolloutsim.conditions import Dialect
+from rolloutsim.policy.gated import GatedCounts
 
 __all__ = [
     "Analysis",
@@ -25,6 +26,7 @@ __all__ = [
     "Canary",
     "ExperimentStep",
     "FieldArgument",
+    "GatedCounts",
     "IntOrPercent",
     "JobProvider",
     "Metric",
@@ -120,7 +122,7 @@ class OtherProvider:
     spec_json: str = "{}"
 
 
-Provider = PrometheusProvider | WebProvider | JobProvider | OtherProvider
+Provider = PrometheusProvider | WebProvider | JobProvider | OtherProvider | GatedCounts
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,14 +18,24 @@ from rolloutsim.policy.argo_shape import (
     BLUE_GREEN,
     CANARY,
     LIFECYCLE,
-    METRIC,
     PAUSE,
     SET_CANARY_SCALE,
 )
 from rolloutsim.policy.document import Bundle, Document, Path
+from rolloutsim.policy.gate_shape import METRIC_WITH_GATE
+from rolloutsim.policy.gate_steps import evidence_step, has_gate
 from rolloutsim.policy.ingress import INGRESS, backends
 from rolloutsim.policy.kubernetes import ROLLING_UPDATE, rolling_update
-from rolloutsim.policy.model import Policy, Recreate, Strategy, Target, TrafficRouting
+from rolloutsim.policy.model import (
+    BlueGreen,
+    Canary,
+    GatedCounts,
+    Policy,
+    Recreate,
+    Strategy,
+    Target,
+    TrafficRouting,
+)
 from rolloutsim.policy.shape import Fields, Leaf, ListOf, Shape, check_manifest, check_shape
 from rolloutsim.policy.strategies import StrategyReader
 from rolloutsim.policy.validate import DEFAULT_MAX_WEIGHT
@@ -36,7 +46,7 @@ API_VERSION = "rolloutsim.dev/v1alpha1"
 ROUTERS = {"HTTPRoute": "httproute", "Ingress": "nginx"}
 """Kinds of ``spec.target.route``: a Gateway API route, or an Ingress with ingress-nginx annotations."""
 
-ANALYSIS_WITH_METRICS: dict[str, Shape] = {**ANALYSIS_FIELDS, "metrics": ListOf(METRIC)}
+ANALYSIS_WITH_METRICS: dict[str, Shape] = {**ANALYSIS_FIELDS, "metrics": ListOf(METRIC_WITH_GATE)}
 STEP = Fields(
     {
         "setWeight": Leaf.INTEGER,
@@ -113,6 +123,7 @@ def native_policy(document: Document, bundle: Bundle, dialect: Dialect) -> Polic
     reader = StrategyReader(document, analyses)
     strategy = _strategy(document, name, target, reader)
     _check_targets(document, bundle, strategy)
+    _check_gates(document, strategy)
     return Policy(
         name=document.name,
         strategy=strategy,
@@ -216,6 +227,31 @@ def _raise_invalid(document: Document, strategy: Mapping[str, Any]) -> None:
     """Apply the controller's rules; the pods belong to the target, so they cannot be wrong here."""
     pods = {"selector": {"matchLabels": {"a": "b"}}, "template": {"metadata": {"labels": {"a": "b"}}}}
     raise_first_finding(document, {**document.spec, **pods, "strategy": strategy})
+
+
+def _check_gates(document: Document, strategy: Strategy) -> None:
+    """A gate that compares needs both versions in service at once, and a step at which it can hold."""
+    path: Path = (*STRATEGY_PATH, next(iter(document.spec["strategy"])))
+    if isinstance(strategy, BlueGreen):
+        for field, analysis in (
+            ("prePromotionAnalysis", strategy.pre_promotion),
+            ("postPromotionAnalysis", strategy.post_promotion),
+        ):
+            for metric in () if analysis is None else analysis.metrics:
+                if isinstance(metric.provider, GatedCounts) and metric.provider.compares:
+                    why = (
+                        f"the gate {metric.name!r} compares two versions, and in a blue-green rollout only "
+                        "one has users"
+                    )
+                    raise document.error((*path, field), why, fix="use the test waldSprt")
+    elif isinstance(strategy, Canary) and has_gate(strategy.background):
+        last = evidence_step(strategy)
+        if last is None:
+            why = "a background gate needs a step with a weight between 0 and the most, at which it can hold"
+            raise document.error((*path, "steps"), why, fix="add a setWeight and a pause")
+        if (strategy.starting_step or 0) > last:
+            why = f"the gates start after step {last}, when everybody has the new version"
+            raise document.error((*path, "analysis", "startingStep"), why, strategy.starting_step)
 
 
 def _check_targets(document: Document, bundle: Bundle, strategy: Strategy) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rolloutsim.policy.argo_shape import METRIC
+from rolloutsim.policy.gate_shape import GATE_CHOICES, GATE_NOTES, METRIC_WITH_GATE
 from rolloutsim.policy.native import API_VERSION, ROLLOUT_POLICY, ROUTERS, STEP, STRATEGIES, TARGET
 from rolloutsim.policy.shape import Leaf, ListOf, MapOf, Shape
 
@@ -29,6 +30,8 @@ _LEAVES: Mapping[Leaf, Schema] = {
     Leaf.INTEGER: {"type": "integer"},
     Leaf.BOOLEAN: {"type": "boolean"},
     Leaf.INTEGER_OR_TEXT: {"type": ["integer", "string"]},
+    Leaf.NUMBER: {"type": "number"},
+    Leaf.SHARE: {"type": ["number", "string"], "pattern": r"^[0-9]*\.?[0-9]+%?$"},
     Leaf.ANYTHING: {},
 }
 _ONE = {"minProperties": 1, "maxProperties": 1}
@@ -45,7 +48,13 @@ def policy_schema() -> Schema:
     """The schema of a RolloutPolicy document."""
     schema = manifest_schema(API_VERSION, "RolloutPolicy", _schema(ROLLOUT_POLICY))
     schema["properties"]["status"] = {}
-    schema["definitions"] = {"metric": _schema(METRIC, inside=True)}
+    metric = _schema(METRIC_WITH_GATE, inside=True)
+    gate = metric["properties"]["gate"]["properties"]
+    for name, note in GATE_NOTES.items():
+        gate[name] = {**gate[name], "description": note}
+    for name, choices in GATE_CHOICES.items():
+        gate[name] = {"enum": list(choices), "description": GATE_NOTES[name]}
+    schema["definitions"] = {"metric": metric}
     route = schema["properties"]["spec"]["properties"]["target"]["properties"]["route"]
     route["properties"]["kind"] = {"enum": list(ROUTERS)}
     return schema
@@ -71,7 +80,7 @@ def manifest_schema(api_version: str, kind: str, spec: Schema) -> Schema:
 
 def _schema(shape: Shape, *, inside: bool = False) -> Schema:
     """The schema of a shape; a metric is defined once, and ``inside`` that definition written out."""
-    if shape is METRIC and not inside:
+    if shape is METRIC_WITH_GATE and not inside:
         return {"$ref": "#/definitions/metric"}
     if isinstance(shape, ListOf):
         return {"type": "array", "items": _schema(shape.item)}

@@ -23,6 +23,8 @@ class Leaf(Enum):
     INTEGER = "a whole number"
     BOOLEAN = "true or false"
     INTEGER_OR_TEXT = "a whole number or text"
+    NUMBER = "a number"
+    SHARE = "a share such as 0.05 or 5%"
     ANYTHING = "anything"
 
 
@@ -123,6 +125,8 @@ def _check_leaf(node: Node, leaf: Leaf, path: Path) -> None:
         Leaf.INTEGER: whole,
         Leaf.BOOLEAN: isinstance(value, bool),
         Leaf.INTEGER_OR_TEXT: whole or isinstance(value, str),
+        Leaf.NUMBER: whole or isinstance(value, float),
+        Leaf.SHARE: whole or isinstance(value, float | str),
     }[leaf]
     if not fits:
         raise _wrong(node, leaf.value, path)

@@ -12,6 +12,7 @@ from rolloutsim.policy.analyses import analyses_of
 from rolloutsim.policy.document import plain
 from rolloutsim.policy.expressions import LATE_TAG
 from rolloutsim.policy.model import (
+    GatedCounts,
     JobProvider,
     Metric,
     Policy,
@@ -54,6 +55,8 @@ def outcome_of(node: Node, metric: Metric) -> Outcome | None:
         return None
     if value == "error":
         return GIVEN_ERROR
+    if isinstance(metric.provider, GatedCounts):
+        raise UnfitValue("a gate counts requests", "write error or timeout, or give series of its counters")
     if isinstance(value, str) and value in PHASES:
         return PHASES[value]
     if isinstance(metric.provider, JobProvider):

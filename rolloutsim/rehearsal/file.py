@@ -25,7 +25,7 @@ from rolloutsim.errors import PolicyError, Position, ScenarioError
 from rolloutsim.policy import load_policy
 from rolloutsim.policy.analyses import analyses_of
 from rolloutsim.policy.document import dotted, nearest
-from rolloutsim.policy.model import Canary, FieldArgument, Metric, Policy, PrometheusProvider
+from rolloutsim.policy.model import Canary, FieldArgument, GatedCounts, Metric, Policy, PrometheusProvider
 from rolloutsim.policy.yaml_source import Node, read_documents
 from rolloutsim.rehearsal.answers import metrics_of, outcome_of
 from rolloutsim.rehearsal.case import Case, Command, Deed, End, Expectation, GivenSeries, Happens
@@ -217,7 +217,10 @@ class _Reader:
 
     def _refuse_unmeasured(self, case: Case) -> None:
         for name, metric in self.metrics.items():
-            query = isinstance(metric.provider, PrometheusProvider) and metric.provider.range_query is None
+            provider = metric.provider
+            query = isinstance(provider, GatedCounts) or (
+                isinstance(provider, PrometheusProvider) and provider.range_query is None
+            )
             if name not in case.measurements and not (query and case.series):
                 ways = "measurements, or give series that its query reads" if query else "measurements"
                 raise self.section.error(

@@ -25,8 +25,9 @@ from rolloutsim.engine import (
     skip_step,
     start,
 )
-from rolloutsim.policy.model import Canary, Policy, PrometheusProvider, Recreate, RollingUpdate
-from rolloutsim.promql import SeriesStore
+from rolloutsim.engine.counting import count_arms
+from rolloutsim.policy.model import Canary, GatedCounts, Policy, PrometheusProvider, Recreate, RollingUpdate
+from rolloutsim.promql import Matrix, SeriesStore, evaluate
 from rolloutsim.rehearsal.answers import metrics_of
 from rolloutsim.rehearsal.case import NEW, STABLE, Case, Command, Deed, End
 from rolloutsim.rehearsal.story import Happening, Moment, Story
@@ -132,8 +133,15 @@ class _Stage:
         return None if outcome is None else (0, outcome)
 
     def _query(self, request: Measure, at: int) -> Outcome:
+        if isinstance(request.provider, GatedCounts):
+            return count_arms(request, at, self._samples)
         assert isinstance(request.provider, PrometheusProvider)
         return found_by(request.provider.query, self.store, at)
+
+    def _samples(self, query: str, at: int) -> Matrix:
+        answer = evaluate(query, self.store, at)
+        assert isinstance(answer, Matrix)
+        return answer
 
     # --- what happens -----------------------------------------------------------------------------
 

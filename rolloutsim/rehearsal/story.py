@@ -24,7 +24,7 @@ from rolloutsim.engine import (
     StepsSkipped,
 )
 from rolloutsim.policy.export_yaml import duration_text
-from rolloutsim.policy.model import Metric
+from rolloutsim.policy.model import GatedCounts, Metric
 from rolloutsim.rehearsal.case import Command, End
 
 __all__ = ["Happening", "Moment", "Story", "percent_text", "time_text"]
@@ -130,7 +130,7 @@ class Story:
 
 def _why(phase: MeasurementPhase, metric: Metric | None) -> str:
     """Which conditions led to the phase of a measurement that had a value."""
-    if metric is None:
+    if metric is None or isinstance(metric.provider, GatedCounts):
         return ""
     success, failure = metric.success_condition, metric.failure_condition
     if phase is MeasurementPhase.FAILED:

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from rolloutsim.conditions import MeasurementPhase, VectorResult
 from rolloutsim.engine import (
     Action,
+    Counted,
+    Counts,
     CreateRevision,
     Failed,
     Failure,
@@ -34,6 +36,18 @@ from rolloutsim.engine import (
     Tick,
     WeightSeen,
     start,
+)
+from rolloutsim.policy.gated import ArmCounters, GatedCounts, NoData, OnFail, Scope
+from rolloutsim.policy.gates import (
+    BetaPosterior,
+    EventShare,
+    FisherExact,
+    GroupSequential,
+    RateRatio,
+    SampleRatio,
+    TwoProportionZ,
+    TwoSampleBlocks,
+    WaldSprt,
 )
 from rolloutsim.policy.model import (
     Analysis,
@@ -74,9 +88,41 @@ metrics = st.builds(
     failure_limit=st.integers(0, 1),
     inconclusive_limit=st.integers(0, 1),
 ).filter(lambda m: m.count != 3 or m.interval_ms is not None)
-analyses = st.builds(lambda metric: Analysis((metric,)), metrics)
+gates = st.sampled_from(
+    [
+        RateRatio(),
+        RateRatio(harmless_rate=0.3, min_requests=20, max_requests=200),
+        EventShare(margin=1.0),
+        SampleRatio(),
+        TwoSampleBlocks(),
+        WaldSprt(0.01, 0.2),
+        GroupSequential(planned_requests=50, looks=2),
+        TwoProportionZ(min_requests=5),
+        FisherExact(),
+        BetaPosterior(min_requests=5),
+    ]
+)
+gated = st.builds(
+    lambda counts, interval_ms, count: Metric("errors", counts, interval_ms=interval_ms, count=count),
+    st.builds(
+        GatedCounts,
+        gate=gates,
+        canary=st.just(ArmCounters("c", "d")),
+        stable=st.sampled_from([ArmCounters("s", "t"), None]),
+        on_no_data=st.sampled_from(list(NoData)),
+        on_fail=st.sampled_from(list(OnFail)),
+        scope=st.sampled_from(list(Scope)),
+        expires_after_ms=st.sampled_from([None, 12_000]),
+        approvers=st.sampled_from([(), ("anna",)]),
+        watches=st.booleans(),
+    ),
+    st.sampled_from([5_000, 10_000]),
+    st.sampled_from([None, 3]),
+)
+analyses = st.builds(lambda metric: Analysis((metric,)), st.one_of(metrics, gated))
 finite_analyses = st.builds(
-    lambda metric: Analysis((metric,)), metrics.filter(lambda m: m.interval_ms is None or m.count is not None)
+    lambda metric: Analysis((metric,)),
+    st.one_of(metrics, gated).filter(lambda m: m.interval_ms is None or m.count is not None),
 )
 steps = st.one_of(
     st.builds(SetWeightStep, st.sampled_from([0, 10, 50, 100])),
@@ -135,6 +181,7 @@ outcomes = st.one_of(
     st.sampled_from([VectorResult((0.1,)), VectorResult((0.95,)), VectorResult((0.7,)), VectorResult(())]),
     st.sampled_from(list(MeasurementPhase)),
     st.just(MeasureError("boom")),
+    st.sampled_from([Counted(()), Counted((Counts(10, 3, 50, 1),)), Counted((Counts(1, 3, 5, 1),))]),
 )
 counts = st.integers(0, 6)
 
@@ -262,11 +309,22 @@ def answered(action: Action, at: int, how: Answer, outcome: Outcome) -> Iterable
             return [ServiceSeen(at, role, revision)]
         case SetWeight(_, weight):
             return [WeightSeen(at, weight, True)]
+        case Measure(_, run, metric, attempt, provider=GatedCounts()):
+            return [Measured(at, run, metric, attempt, at, at, counted(action))]
         case Measure(_, run, metric, attempt):
             return [Measured(at, run, metric, attempt, at, at, outcome)]
         case TerminateMeasurement(_, run, metric, attempt):
             return [Measured(at, run, metric, attempt, at, at, MeasurementPhase.INCONCLUSIVE)]
     return []
+
+
+def counted(request: Measure) -> Counted:
+    """Counts that rise with the attempts, but for every fifth: those fall, or cannot be."""
+    n = request.attempt
+    if n % 5 == 4:
+        return Counted(tuple(Counts(n, n + n % 2, 3, 1) for _ in request.spans))
+    spans = (int(20 * n * max(span.weight_percent, 1.0)) for span in request.spans)
+    return Counted(tuple(Counts(c, c // (3 + n % 7), 40 * n, n) for c in spans))
 
 
 def ticks(journal: Iterable[Entry]) -> int:

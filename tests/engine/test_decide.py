@@ -38,6 +38,7 @@ from rolloutsim.engine import (
     decide,
     start,
 )
+from rolloutsim.policy import load_policy
 from rolloutsim.policy.model import (
     Analysis,
     AnalysisStep,
@@ -59,6 +60,9 @@ from rolloutsim.policy.model import (
     SetWeight as SetWeightStep,
 )
 from rolloutsim.session import Entry, Session
+from rolloutsim.sim.beginning import NEW, STABLE
+from rolloutsim.sim.scenario_file import load_scenario
+from rolloutsim.sim.world import World
 from tests.engine.chaos import Answer, answered
 from tests.engine.fake_world import FakeWorld
 
@@ -385,3 +389,17 @@ def test_a_deployment_that_makes_no_progress_is_degraded() -> None:
 def test_an_unasked_engine_has_no_deadline() -> None:
     state = start(ROUTED, Snapshot())
     assert deadline(ROUTED, state) is None
+
+
+def test_a_routed_canary_gives_up_its_old_pods_after_the_promotion() -> None:
+    """Also when the engine took over a stable revision that it did not deploy."""
+    policy = load_policy("scenarios/policies/httproute-canary.yaml")
+    world = load_scenario("scenarios/article/worlds/good.yaml")
+    last: dict[str, int] = {}
+
+    def note(entry: Entry) -> None:
+        if isinstance(entry.seen, RevisionSeen):
+            last[entry.seen.revision] = entry.seen.desired
+
+    World(policy, world, 1, 0, record=note).play()
+    assert last == {STABLE: 0, NEW: policy.replicas}

@@ -19,7 +19,9 @@ from rolloutsim.engine.gates.family import (
     update_family,
 )
 from rolloutsim.engine.gates.samples import Arm, Sample, arm_above_edge
-from rolloutsim.engine.gates.specs import (
+from rolloutsim.engine.gates.state import GateState, GateStep
+from rolloutsim.engine.gates.update import start_gate, update
+from rolloutsim.policy.gates import (
     BetaPosterior,
     EventShare,
     FisherExact,
@@ -32,8 +34,6 @@ from rolloutsim.engine.gates.specs import (
     TwoSampleBlocks,
     WaldSprt,
 )
-from rolloutsim.engine.gates.state import GateState, GateStep
-from rolloutsim.engine.gates.update import start_gate, update
 
 __all__ = [
     "Arm",

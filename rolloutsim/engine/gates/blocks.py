@@ -14,8 +14,8 @@ from rolloutsim.engine.gates.confidence import difference_sequence, requests_for
 from rolloutsim.engine.gates.evidence import Effect, Evidence, Verdict
 from rolloutsim.engine.gates.planning import before_any_verdict, more_requests
 from rolloutsim.engine.gates.samples import Arm, Sample
-from rolloutsim.engine.gates.specs import TwoSampleBlocks
 from rolloutsim.engine.gates.state import GateState, Wealth
+from rolloutsim.policy.gates import TwoSampleBlocks
 
 __all__ = ["add_block", "judge_blocks"]
 

@@ -16,7 +16,7 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-from rolloutsim.engine.gates.specs import Spending
+from rolloutsim.policy.gates import Spending
 
 __all__ = ["crossing_probabilities", "next_bound", "peeking_risk", "spending_bounds", "spent"]
 

@@ -15,6 +15,7 @@ from math import lgamma
 from rolloutsim.engine.gates.samples import Arm
 
 __all__ = [
+    "concentration_of",
     "difference_sequence",
     "mean_sequence",
     "normal_mixture_bound",
@@ -81,12 +82,12 @@ def surely_below(bad: int, requests: int, rate: float, alpha: float) -> bool:
     """Whether `rate_upper` is below ``rate``, at a fraction of its cost."""
     if bad >= rate * requests:
         return False
-    return _log_mixture(bad, requests, rate, _concentration(alpha, REQUESTS_OPT)) > math.log(1.0 / alpha)
+    return _log_mixture(bad, requests, rate, concentration_of(alpha, REQUESTS_OPT)) > math.log(1.0 / alpha)
 
 
 def requests_until_below(rate: float, alpha: float, requests_opt: int = REQUESTS_OPT) -> int:
     """Requests, none of them bad, after which `rate_upper` is about ``rate``."""
-    concentration = _concentration(alpha, requests_opt)
+    concentration = concentration_of(alpha, requests_opt)
     requests = least = math.log(1.0 / alpha) / rate
     for _ in range(_STEPS):
         requests = least + concentration * math.log1p(requests / concentration)
@@ -158,7 +159,7 @@ def quantile_half_widths(
 def _quantile_half_width(p: float, requests: int, alpha: float, requests_opt: int) -> float:
     """How far the share below the ``p`` quantile may rise above ``p``."""
     limit = math.log(1.0 / alpha)
-    concentration = _concentration(alpha, requests_opt)
+    concentration = concentration_of(alpha, requests_opt)
     top = requests * (1.0 - p)
 
     def excess(rise: float) -> float:
@@ -190,7 +191,7 @@ def _spread(alpha: float) -> float:
 
 
 @lru_cache(maxsize=256)
-def _concentration(alpha: float, requests_opt: int) -> float:
+def concentration_of(alpha: float, requests_opt: int) -> float:
     """Weight in requests of the Beta prior centred on the tested rate."""
     return max(requests_opt / _spread(alpha) - 1.0, 1e-3)
 
@@ -200,7 +201,7 @@ def _end(bad: int, requests: int, alpha: float, requests_opt: int, side: float) 
 
     In the angle ``asin(sqrt(rate))`` the root of what the e-value has gained is nearly a straight line.
     """
-    concentration = _concentration(alpha, requests_opt)
+    concentration = concentration_of(alpha, requests_opt)
     centre = math.asin(math.sqrt(bad / requests))
     good = requests - bad
     least = _varying(bad, good, bad / requests, concentration)

@@ -20,7 +20,9 @@ from dataclasses import dataclass, replace
 
 from rolloutsim.engine.gates.evidence import Evidence, Verdict
 from rolloutsim.engine.gates.samples import Sample
-from rolloutsim.engine.gates.specs import (
+from rolloutsim.engine.gates.state import GateState
+from rolloutsim.engine.gates.update import start_gate, update
+from rolloutsim.policy.gates import (
     BetaPosterior,
     EventShare,
     FisherExact,
@@ -31,8 +33,6 @@ from rolloutsim.engine.gates.specs import (
     TwoSampleBlocks,
     WaldSprt,
 )
-from rolloutsim.engine.gates.state import GateState
-from rolloutsim.engine.gates.update import start_gate, update
 
 __all__ = [
     "Family",

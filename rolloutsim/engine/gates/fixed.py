@@ -15,14 +15,22 @@ from rolloutsim.engine.gates.evidence import Effect, Evidence, Verdict
 from rolloutsim.engine.gates.planning import before_any_verdict, more_requests, requests_for_difference
 from rolloutsim.engine.gates.posterior import posterior_worse
 from rolloutsim.engine.gates.samples import Arm, Sample
-from rolloutsim.engine.gates.specs import BetaPosterior, FisherExact, TwoProportionZ
 from rolloutsim.engine.gates.state import GateState
+from rolloutsim.policy.gates import BetaPosterior, FisherExact, TwoProportionZ
 
-__all__ = ["FixedGate", "difference_interval", "fisher_p", "judge_fixed", "pooled_z", "weight_warning"]
+__all__ = [
+    "NORMAL",
+    "FixedGate",
+    "difference_interval",
+    "fisher_p",
+    "judge_fixed",
+    "pooled_z",
+    "weight_warning",
+]
 
 FixedGate = TwoProportionZ | FisherExact | BetaPosterior
 
-_NORMAL = NormalDist()
+NORMAL = NormalDist()
 _NEGLIGIBLE = 1e-17
 
 
@@ -91,7 +99,7 @@ def difference_interval(canary: Arm, stable: Arm, beta: float) -> tuple[float, f
     """Newcombe's interval of canary rate minus stable rate, each end at level ``beta``."""
     if not (canary.requests and stable.requests):
         return -1.0, 1.0
-    z = _NORMAL.inv_cdf(1.0 - beta)
+    z = NORMAL.inv_cdf(1.0 - beta)
     low_c, high_c = _wilson(canary, z)
     low_s, high_s = _wilson(stable, z)
     gap = canary.rate - stable.rate
@@ -119,7 +127,7 @@ def _statistic(gate: FixedGate, canary: Arm, stable: Arm) -> tuple[str, float, f
         p = fisher_p(canary, stable)
         return "p-value", p, gate.alpha, p
     z = pooled_z(canary, stable)
-    return "z", z, _NORMAL.inv_cdf(1.0 - gate.alpha), 0.5 * math.erfc(z / math.sqrt(2.0))
+    return "z", z, NORMAL.inv_cdf(1.0 - gate.alpha), 0.5 * math.erfc(z / math.sqrt(2.0))
 
 
 def _verdict(gate: FixedGate, value: float, limit: float, high: float, canary: Arm, stable: Arm) -> Verdict:

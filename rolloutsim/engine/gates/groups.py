@@ -9,8 +9,8 @@ from rolloutsim.engine.gates.evidence import Effect, Evidence, Verdict
 from rolloutsim.engine.gates.fixed import difference_interval, pooled_z, weight_warning
 from rolloutsim.engine.gates.planning import more_requests
 from rolloutsim.engine.gates.samples import Arm, Sample
-from rolloutsim.engine.gates.specs import GroupSequential
 from rolloutsim.engine.gates.state import GateState, Look, Looked
+from rolloutsim.policy.gates import GroupSequential
 
 __all__ = ["judge_groups", "take_look"]
 

@@ -20,7 +20,17 @@ from numpy.typing import NDArray
 
 from rolloutsim.engine.gates.state import Tally
 
-__all__ = ["EITHER", "Mixture", "ratio_sequence", "share_log_e", "share_of", "share_two_sided", "wins"]
+__all__ = [
+    "EITHER",
+    "Mixture",
+    "log_ratios",
+    "log_weights",
+    "ratio_sequence",
+    "share_log_e",
+    "share_of",
+    "share_two_sided",
+    "wins",
+]
 
 _POINTS = 64
 _WIDEST = math.log(16.0)
@@ -105,6 +115,17 @@ def _tail(a: float, b: float, share: float, side: int) -> float:
 
 
 _prior_tail = lru_cache(maxsize=1024)(_tail)
+
+
+def log_weights(mixture: Mixture) -> Array:
+    """Natural logarithm of the weight of each of a mixture's points: (64,)."""
+    return np.asarray(_priors((mixture,))[0])
+
+
+def log_ratios(mixture: Mixture, weight_percent: float) -> tuple[Array, Array]:
+    """What one canary event, and one stable event, adds at each point of a mixture: (64,) each."""
+    canary, stable = _log_ratios((mixture,), weight_percent)
+    return np.asarray(canary[0]), np.asarray(stable[0])
 
 
 @lru_cache(maxsize=64)

@@ -12,8 +12,8 @@ from rolloutsim.engine.gates.confidence import rate_sequence
 from rolloutsim.engine.gates.evidence import Effect, Evidence, Verdict
 from rolloutsim.engine.gates.planning import before_any_verdict, more_requests
 from rolloutsim.engine.gates.samples import Arm
-from rolloutsim.engine.gates.specs import WaldSprt
 from rolloutsim.engine.gates.state import GateState
+from rolloutsim.policy.gates import WaldSprt
 
 __all__ = ["judge_objective", "wald_bounds"]
 

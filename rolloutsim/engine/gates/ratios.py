@@ -10,10 +10,10 @@ from rolloutsim.engine.gates.evidence import Effect, Evidence, Verdict
 from rolloutsim.engine.gates.mixtures import EITHER, Mixture, ratio_sequence, share_log_e, share_of, wins
 from rolloutsim.engine.gates.planning import before_any_verdict, more_requests
 from rolloutsim.engine.gates.samples import Sample
-from rolloutsim.engine.gates.specs import EventShare, RateRatio, SampleRatio
 from rolloutsim.engine.gates.state import GateState, Tallied, Tally
+from rolloutsim.policy.gates import EventShare, RateRatio, SampleRatio
 
-__all__ = ["RatioGate", "judge_ratio", "tally"]
+__all__ = ["RatioGate", "judge_ratio", "mixtures_of", "tally"]
 
 RatioGate = RateRatio | EventShare | SampleRatio
 
@@ -70,10 +70,10 @@ def judge_ratio(gate: RatioGate, state: GateState, memory: Tallied) -> tuple[Tal
 def _e_values(gate: RatioGate, tallies: tuple[Tally, ...]) -> tuple[float, float, float]:
     """Natural logarithms: against a tolerable canary, against a bad one, and of the two-sided mixture."""
     if isinstance(gate, RateRatio):
-        good, bad, either = wins(_mixtures(gate), tallies)
+        good, bad, either = wins(mixtures_of(gate), tallies)
         return good, bad, either
     if isinstance(gate, SampleRatio):
-        above, below, not_above, not_below, either = wins(_mixtures(gate), tallies)
+        above, below, not_above, not_below, either = wins(mixtures_of(gate), tallies)
         top = max(above, below)
         return (
             top + math.log(0.5 * (math.exp(above - top) + math.exp(below - top))),
@@ -91,7 +91,8 @@ def _e_values(gate: RatioGate, tallies: tuple[Tally, ...]) -> tuple[float, float
 
 
 @lru_cache(maxsize=256)
-def _mixtures(gate: RateRatio | SampleRatio) -> tuple[Mixture, ...]:
+def mixtures_of(gate: RateRatio | SampleRatio) -> tuple[Mixture, ...]:
+    """The mixtures behind a gate: against a tolerable canary, against a bad one, and two-sided, in order."""
     if isinstance(gate, RateRatio):
         return Mixture(gate.margin, 1), Mixture(gate.smallest_ratio, -1), EITHER
     return (

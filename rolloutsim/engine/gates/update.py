@@ -20,7 +20,8 @@ from rolloutsim.engine.gates.groups import judge_groups, take_look
 from rolloutsim.engine.gates.objective import judge_objective
 from rolloutsim.engine.gates.ratios import judge_ratio, tally
 from rolloutsim.engine.gates.samples import Sample
-from rolloutsim.engine.gates.specs import (
+from rolloutsim.engine.gates.state import GateState, GateStep, Looked, Memory, Tallied, Wealth
+from rolloutsim.policy.gates import (
     BetaPosterior,
     EventShare,
     FisherExact,
@@ -32,7 +33,6 @@ from rolloutsim.engine.gates.specs import (
     TwoSampleBlocks,
     WaldSprt,
 )
-from rolloutsim.engine.gates.state import GateState, GateStep, Looked, Memory, Tallied, Wealth
 
 __all__ = ["start_gate", "update"]
 

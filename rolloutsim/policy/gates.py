@@ -9,6 +9,41 @@ One rule for all: a gate fails when "the canary is no worse than tolerated" is r
 passes when "the canary is worse by the smallest effect that matters" is refuted at level ``beta``. Whatever
 refutes neither does not pass.
 
+What was measured
+-----------------
+Share of good releases that fail, 100,000 streams of 60 looks (one after every scrape, 300 requests each, 1 %
+errors), at the worst that a gate tolerates; the promise is 5 %, where not stated otherwise.
+
+=========================  ========  ===============  =======  ===============  =============
+gate                       weight 5  weights 5 25 50  diurnal  diurnal & steps  common bursts
+=========================  ========  ===============  =======  ===============  =============
+RateRatio, margin 1        1.57 %    2.05 %           1.37 %   1.80 %           1.88 %
+RateRatio, margin 1.25     1.66 %    2.15 %           1.49 %   1.84 %           1.94 %
+EventShare, margin 1       0.50 %    0.29 %           0.44 %   0.32 %           0.29 %
+TwoSampleBlocks            1.99 %    2.18 %           1.52 %   1.43 %           1.77 %
+SampleRatio (1 %)          0.11 %    0.09 %           0.10 %   0.11 %           0.09 %
+=========================  ========  ===============  =======  ===============  =============
+
+WaldSprt (5.56 %): 3.11 %. Made for a planned number of looks: GroupSequential with five looks 6.25 % at 9 bad
+canary requests, 5.64 % at 27 and 5.34 % at 90, one look of TwoProportionZ 5.84 %, 5.39 % and 5.26 %: their
+promise is a normal approximation. One look of FisherExact 3.71 %.
+
+What no promise covers, 20,000 streams with weights 5, 25, 50 %: errors of one arm that come in bursts
+(intra-class correlation within a scrape), and a version whose pods differ for the whole rollout (deviation of
+the logarithm of the error rate).
+
+========================  ==========  ===================  ======================  ===============
+world                     z, peeking  RateRatio, margin 1  RateRatio, margin 1.25  TwoSampleBlocks
+========================  ==========  ===================  ======================  ===============
+as promised               30.1 %      2.1 %                0.4 %                   2.1 %
+bursts, ICC 0.001         32.6 %      2.8 %                0.6 %                   2.6 %
+bursts, ICC 0.01          47.9 %      11.3 %               3.6 %                   7.0 %
+bursts, ICC 0.05          66.5 %      38.4 %               25.6 %                  20.3 %
+pods differ by 10 %       32.4 %      3.0 %                0.6 %                   2.9 %
+pods differ by 20 %       36.9 %      6.5 %                1.4 %                   5.7 %
+pods differ by 40 %       42.9 %      17.1 %               8.2 %                   15.9 %
+========================  ==========  ===================  ======================  ===============
+
 Common fields
 -------------
 alpha : largest false-abort probability, of the gate over its whole life where it is always valid.

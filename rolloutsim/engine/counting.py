@@ -1,0 +1,153 @@
+"""From raw samples of counters to whole numbers of requests: what answers a gate's `Measure` in any world.
+
+`count_arms` asks for the samples of each selector (a range selector, evaluated at one time) and adds up how
+far each series rose within each span. Nothing is extrapolated, so the numbers are exact integers:
+
+- A counter that falls was reset and counts from 0 again.
+- A series that ends keeps what it had.
+- A series that begins was 0 at the sample before of the same target (labels ``instance`` and ``pod``), or at
+  the beginning of the first span when its target has no earlier sample. Only when nothing at all is known of
+  the stable version from before (a hole in the scrapes), its first samples are where counting begins.
+- A rise between two samples belongs to a span when both lie in it. What rose between the last sample before a
+  change of the weight and the first one after it belongs to neither span: which weight its requests were
+  divided by cannot be known. Leaving it out depends on times only and never on outcomes, so an always-valid
+  test stays valid; a look taken just before the weight is set would not do, since the last scrape is older
+  than the look, and its remainder would be attributed to the new weight.
+
+Targets are scraped at times of their own, so within a span the arms may differ by a scrape interval at each
+end; that matters while a span is only a few scrapes long, and a gate's margin is there for it.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
+from math import isfinite
+
+from rolloutsim.engine.events import Counted, Counts, Measure, MeasureError, Outcome, Span
+from rolloutsim.policy.gated import ArmCounters, GatedCounts
+from rolloutsim.promql import Matrix, PromQLError, Series
+
+__all__ = ["Ask", "count_arms", "rises"]
+
+Ask = Callable[[str, int], Matrix]
+"""Evaluates an instant query whose result is a matrix at a time in ms; raises PromQLError."""
+
+REACH_MS = 300_000
+"""How far before the first span samples are asked for: a series that is older did not begin in it."""
+SHORTEST_RANGE_MS = 600_000
+
+
+def count_arms(request: Measure, at: int, ask: Ask) -> Outcome:
+    """Answer a `Measure` whose provider is `GatedCounts` with the counts of both versions in each span.
+
+    ``at`` (ms) is the time of the measurement; ``ask`` is the world's Prometheus. What it cannot answer is a
+    `MeasureError`, never a wrong number.
+
+    Raises
+    ------
+    TypeError : the provider is another one.
+    """
+    provider = request.provider
+    if not isinstance(provider, GatedCounts):
+        raise TypeError(f"count_arms counts for gates, not for a {type(provider).__name__}")
+    if not request.spans:
+        return Counted(())
+    first = request.spans[0].start
+    range_ms = _range_ms(at - first + REACH_MS)
+    try:
+        canary = _arm(provider.canary, request.spans, at, range_ms, ask, new=True)
+        stable = _arm(provider.stable, request.spans, at, range_ms, ask, new=False)
+    except PromQLError as error:
+        return MeasureError(str(error))
+    for name, arm in (("canary", canary), ("stable", stable)):
+        for requests, bad in arm:
+            if not 0 <= bad <= requests:
+                return MeasureError(
+                    f"the counters of the {name} disagree: {bad} bad of {requests} requests; "
+                    "both selectors have to read the same requests"
+                )
+    return Counted(tuple(Counts(*c, *s) for c, s in zip(canary, stable, strict=True)))
+
+
+def _range_ms(needed: int) -> int:
+    """A range that reaches far enough; one of few, so that few different queries are compiled."""
+    length = SHORTEST_RANGE_MS
+    while length < needed:
+        length *= 2
+    return length
+
+
+def _arm(
+    counters: ArmCounters | None, spans: Sequence[Span], at: int, range_ms: int, ask: Ask, *, new: bool
+) -> list[tuple[int, int]]:
+    """Requests and bad requests of one version in each span; ``new``: it cannot be older than the first."""
+    if counters is None:
+        return [(0, 0)] * len(spans)
+    found = [
+        ask(f"{selector}[{range_ms}ms]", at).series
+        for selector in (counters.requests, counters.errors or counters.fast)
+        if selector
+    ]
+    scrapes = _scrapes([series for matrix in found for series in matrix])
+    since = spans[0].start
+    known = new or any(times[0] <= since for times in scrapes.values())
+    totals = [rises(series, spans, at, scrapes, since if known else None) for series in found]
+    requests = totals[0]
+    if len(totals) == 1:
+        return [(n, 0) for n in requests]
+    if counters.errors:
+        return list(zip(requests, totals[1], strict=True))
+    return [(n, n - fast) for n, fast in zip(requests, totals[1], strict=True)]
+
+
+Target = tuple[str, str]
+
+
+def _target(series: Series) -> Target:
+    return series.labels.get("instance", ""), series.labels.get("pod", "")
+
+
+def _scrapes(matrix: Sequence[Series]) -> dict[Target, list[int]]:
+    """When each target was scraped, as far as its series tell: sorted times in ms."""
+    times: dict[Target, set[int]] = {}
+    for series in matrix:
+        times.setdefault(_target(series), set()).update(series.times_ms)
+    return {target: sorted(found) for target, found in times.items()}
+
+
+def rises(
+    matrix: Sequence[Series],
+    spans: Sequence[Span],
+    at: int,
+    scrapes: Mapping[Target, Sequence[int]],
+    born: int | None,
+) -> list[int]:
+    """How far counters rose within each span (in order, not overlapping), all series together.
+
+    ``scrapes`` are the times (ms, sorted) at which each target was scraped: a series that begins was 0 at
+    the one before, or at ``born`` if there is none; None: then its first sample is where it begins.
+    """
+    ends = [at if span.end is None else span.end for span in spans]
+    starts = [span.start for span in spans]
+    totals = [0.0] * len(spans)
+    for series in matrix:
+        samples = [(t, v) for t, v in zip(series.times_ms, series.values, strict=True) if isfinite(v)]
+        if not samples:
+            continue
+        first = samples[0][0]
+        known = scrapes[_target(series)]
+        index = bisect_left(known, first)
+        zero = known[index - 1] if index else born
+        if zero is not None:
+            samples.insert(0, (min(zero, first), 0.0))
+        place = 0
+        for (before, low), (now, high) in pairwise(samples):
+            while place < len(spans) and ends[place] < now:
+                place += 1
+            if place == len(spans):
+                break
+            if before >= starts[place]:
+                totals[place] += high - low if high >= low else high
+    return [round(total) for total in totals]
