@@ -7,6 +7,7 @@ over the path that the run took), which has the same mean as a count and less no
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields
 from enum import StrEnum
 
@@ -47,6 +48,16 @@ class Outcome:
     reached. ``budget_spent``: ``bad_requests`` as a share of the service's error budget.
     ``duration_s``: until promoted, or aborted, else the horizon. ``pod_hours``: above the wanted
     replicas. ``human_waits``: times the rollout waited for a person.
+
+    What follows is 0 where a scenario does not model it. ``unserved``: requests that found no pod.
+    ``restore_s``: from the decision to stop, by whomever, to the moment at which no traffic reached the
+    version and the old one served everybody; NaN when that did not happen. ``users_exposed`` and ``users_harmed``: users (sessions) of whose requests at least
+    one reached the new version, or was bad and would not have been on the stable one; a user is one request
+    unless the service has sessions. ``cut_connections``: long-lived connections that did not end by
+    themselves; ``cut_requests``: those in flight when their pod ended. ``schema_violations``: requests that
+    met a schema which their version does not know; ``rows_at_risk``: rows written in a shape that the
+    stable version cannot read; ``free_rollback_s``: until when a rollback lost nothing (NaN: always).
+    ``mixed_s``: seconds in which both versions got requests, ``overlap_s``: in which both had pods.
     """
 
     policy: str
@@ -68,6 +79,17 @@ class Outcome:
     human_waits: int
     measurements: int
     message: str
+    unserved: float = 0.0
+    restore_s: float = math.nan
+    users_exposed: float = 0.0
+    users_harmed: float = 0.0
+    cut_connections: float = 0.0
+    cut_requests: float = 0.0
+    schema_violations: float = 0.0
+    rows_at_risk: float = 0.0
+    free_rollback_s: float = math.nan
+    mixed_s: float = 0.0
+    overlap_s: float = 0.0
 
 
 def column_names() -> tuple[str, ...]:

@@ -11,7 +11,7 @@ import html
 import platform
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.metadata import version
 from itertools import groupby
@@ -47,12 +47,27 @@ __all__ = [
 API_VERSION = "rolloutsim.dev/v1alpha1"
 
 RATES = ("p_abort", "p_detect", "p_false_abort")
-TOTALS = ("time_to_detect_s", "bad_requests", "requests_exposed", "duration_s", "pod_hours")
+TOTALS = (
+    "time_to_detect_s",
+    "bad_requests",
+    "requests_exposed",
+    "duration_s",
+    "pod_hours",
+    "restore_s",
+    "users_harmed",
+    "cut_connections",
+    "schema_violations",
+    "peak_pods",
+    "human_waits",
+    "budget_spent",
+)
 
 BLIND_BELOW = 0.05
 """A gate whose chance to stop a fault is surely below this does not see it."""
 
 _SIGNIFICANT_DIGITS = 10
+_SHOWN = 5
+"""Totals that a notebook shows of itself; the others are columns of ``summary``."""
 
 _TEXTS = ("policy", "scenario", "end", "caught_by", "message")
 _FLAGS = ("healthy", "detected", "false_abort")
@@ -79,6 +94,13 @@ class Summary:
     requests_exposed: Estimate
     duration_s: Estimate
     pod_hours: Estimate
+    restore_s: Estimate
+    users_harmed: Estimate
+    cut_connections: Estimate
+    schema_violations: Estimate
+    peak_pods: Estimate
+    human_waits: Estimate
+    budget_spent: Estimate
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +119,13 @@ class Difference:
     requests_exposed: Estimate
     duration_s: Estimate
     pod_hours: Estimate
+    restore_s: Estimate
+    users_harmed: Estimate
+    cut_connections: Estimate
+    schema_violations: Estimate
+    peak_pods: Estimate
+    human_waits: Estimate
+    budget_spent: Estimate
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +145,8 @@ class Results:
     columns: Mapping[str, NDArray[Any]]
     """The runs by column; texts are codes into ``labels``."""
     labels: Mapping[str, tuple[str, ...]]
+    card: Mapping[str, Any] = field(default_factory=dict)
+    """The model card: fidelity, inputs by how they are known, dispersion, what is not modelled."""
 
     @property
     def runs(self) -> pd.DataFrame:
@@ -153,10 +184,11 @@ class Results:
             "summary": [_json_row(row) for row in self.rows],
             "differences": [_json_row(pair) for pair in self.pairs],
             "notes": list(self.notes),
+            "modelCard": dict(self.card),
         }
 
     def _repr_html_(self) -> str:
-        head = ("policy", "scenario", "runs", *RATES, *TOTALS)
+        head = ("policy", "scenario", "runs", *RATES, *TOTALS[:_SHOWN])
         body = "".join(
             "<tr>" + "".join(f"<td>{html.escape(_short(getattr(row, name)))}</td>" for name in head) + "</tr>"
             for row in self.rows
@@ -206,7 +238,12 @@ def provenance(
 
 
 def build_results(
-    rows: Iterable[Outcome], *, kind: str, notes: Iterable[str], provenance: Mapping[str, Any]
+    rows: Iterable[Outcome],
+    *,
+    kind: str,
+    notes: Iterable[str],
+    provenance: Mapping[str, Any],
+    card: Mapping[str, Any] | None = None,
 ) -> Results:
     """Sum up runs, which may come in any order.
 
@@ -227,6 +264,7 @@ def build_results(
         provenance=provenance,
         columns=columns,
         labels=labels,
+        card=card or {},
     )
 
 

@@ -16,7 +16,8 @@ from rolloutsim.policy import load_policy_text
 from rolloutsim.policy.schema import policy_schema
 from rolloutsim.policy.yaml_source import read_documents
 from rolloutsim.rehearsal import case_schema, load_cases
-from rolloutsim.sim.scenario import FaultKind
+from rolloutsim.sim.requests.model import Balancing, Fidelity, Law
+from rolloutsim.sim.scenario import Change, FaultKind, Migration, Sticky, Swap
 from rolloutsim.sim.scenario_file import load_scenario_text
 from rolloutsim.sim.schema import release_schema, scenario_schema, service_schema
 
@@ -221,7 +222,16 @@ VALUES = (
     False,
     None,
 )
-WORDS = ("never", "random", "exact", "shallow", "deep", "app", "istio", "text", "nasa.csv")
+WORDS = (
+    *("never", "random", "exact", "shallow", "deep", "app", "istio", "text", "nasa.csv"),
+    *Sticky,
+    *Swap,
+    *Change,
+    *Migration,
+    *Fidelity,
+    *Balancing,
+    *Law,
+)
 
 
 def leaves(kind: str) -> list[tuple[str | int, ...]]:
@@ -243,6 +253,8 @@ def fault(document: Any) -> Any:
     for one in document["spec"].get("measurements", []):
         one.setdefault("metric", "m")
         one.setdefault("pass_probability", 1)
+    if isinstance(change := document["spec"].get("schema"), dict):
+        change.setdefault("change", "expand-contract" if "contract" in change else "one-step")
     return document
 
 
@@ -261,6 +273,13 @@ def complete(kind: str, document: Any) -> Any:
     for gap in spec.get("telemetry", {}).get("gaps", []):
         gap.setdefault("start", -1e6)
         gap.setdefault("end", 1e6)
+    for one in spec.get("requests", {}).get("endpoints", []):
+        one.setdefault("mean", 1)
+    for one in spec.get("checks", []):
+        one.setdefault("metric", "m")
+    hours = spec.get("operators", {}).get("hours", {})
+    if "end" in hours:
+        hours.setdefault("start", "0s")
     return document
 
 
@@ -278,7 +297,7 @@ def test_the_schema_accepts_what_the_loader_accepts(
     monkeypatch.chdir(ROOT)
     accepted = 0
     # names and descriptions are no inputs: nobody says how they are known
-    annotated = path[-1] not in ("kind", "metric", "description")
+    annotated = path[-1] not in ("kind", "metric", "description", "change", "name")
     for value in (*VALUES, *WORDS, "scenarios/services/nasa-http-1995-weekday.csv", *FaultKind):
         known = {"value": value, "basis": "source", "source": "somebody"}
         for leaf in (value, known) if annotated else (value,):

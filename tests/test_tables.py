@@ -167,7 +167,15 @@ def test_differences_frame_is_wide_even_when_empty() -> None:
 def test_json_has_null_for_what_does_not_apply() -> None:
     document = results().to_json()
     assert (document["apiVersion"], document["kind"]) == ("rolloutsim.dev/v1alpha1", "Comparison")
-    assert list(document) == ["apiVersion", "kind", "provenance", "summary", "differences", "notes"]
+    assert list(document) == [
+        "apiVersion",
+        "kind",
+        "provenance",
+        "summary",
+        "differences",
+        "notes",
+        "modelCard",
+    ]
     healthy, bad, silent = document["summary"][:3]
     assert healthy["p_detect"] is None
     assert bad["p_false_abort"] is None

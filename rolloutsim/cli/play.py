@@ -21,6 +21,12 @@ _SCENARIO = (
 )
 
 Scenarios = Annotated[list[str], typer.Option("--scenario", "-s", help=_SCENARIO, show_default=False)]
+ManyScenarios = Annotated[
+    list[str] | None, typer.Option("--scenario", "-s", help=_SCENARIO, show_default=False)
+]
+Sensitivity = Annotated[
+    bool, typer.Option("--sensitivity", help="Say which assumed inputs move the verdict most (slow).")
+]
 Runs = Annotated[int, typer.Option(min=1, help="Runs of each policy in each scenario.")]
 Seed = Annotated[int, typer.Option(min=0, help="Root of all randomness: the same seed, the same bytes.")]
 Jobs = Annotated[
@@ -83,7 +89,7 @@ def simulate(
 
 def compare(
     policy: Annotated[list[str], typer.Argument(help=_POLICY)],
-    scenario: Scenarios,
+    scenario: ManyScenarios = None,
     runs: Runs = 400,
     seed: Seed = 1,
     jobs: Jobs = None,
@@ -92,9 +98,20 @@ def compare(
     out: Out = None,
     trace: TraceDirectory = None,
     plot: Plot = None,
+    sensitivity: Sensitivity = False,
 ) -> None:
-    """Play several policies in the same worlds: what each stops, lets through and costs."""
+    """Play several policies in the same worlds: what each stops, lets through and costs.
+
+    In place of policies and scenarios, a file or directory of choices (scenarios/choosing): advice, judged.
+    """
+    from rolloutsim.cli.choosing import are_choices, compare_choices
+
     check_output(output, out, plot)
+    if not scenario and are_choices(policy):
+        compare_choices(policy, runs=runs, seed=seed, jobs=jobs, output=output, out=out)
+        return
+    if not scenario:
+        raise typer.BadParameter("Missing option '--scenario' / '-s'.")
     from rolloutsim.cli import inputs
     from rolloutsim.sim import run
     from rolloutsim.trace import write_trace
@@ -113,6 +130,13 @@ def compare(
         from rolloutsim.plots import plot_comparison
 
         save_figure(plot_comparison(results), plot)
+    if sensitivity:
+        from rolloutsim.evidence.sensitivity import with_sensitivity
+
+        with progress("varying what is assumed") as tick:
+            results = with_sensitivity(
+                results, chosen, inputs.scenario_files(scenario), seed=seed, progress=tick
+            )
     write_results(results, output, out)
 
 

@@ -194,16 +194,21 @@ class DataPlane:
         errors = np.clip(self._pools[:, ERROR] + self._pools[:, SLOPE] * elapsed, 0.0, 1.0)
         return np.asarray(1.0 - (1.0 - errors) * (1.0 - self._pools[:, SLOW]))
 
+    @property
+    def slow_shares(self) -> Floats:
+        """Per pool: probability that an answer takes too long, under the present conditions."""
+        return self._pools[:, SLOW].copy()
+
     def _expected(self, edges: Times, closing: bool) -> tuple[Floats, float]:
         """Expected requests of each piece, and from the last piece's start to the end of its cell."""
         if closing:
-            means = self._intensity(edges)
+            means = self.expected(edges)
             return means, float(means[-1])
         cell_end = self.last_scrape_ms(int(edges[-1])) + self._interval
-        whole = self._intensity(np.append(edges, cell_end))
+        whole = self.expected(np.append(edges, cell_end))
         return whole[:-1], float(whole[-2] + whole[-1])
 
-    def _intensity(self, edges: Times) -> Floats:
+    def expected(self, edges: Times) -> Floats:
         """Expected requests between successive times, the random factor of each minute included."""
         traffic = self._service.traffic
         if self._shape is None:

@@ -1,12 +1,15 @@
 """The loop of the simulated world: SimPy events in, ticks at the lowest priority, actions out.
 
 All that happens at an instant (pods, weights, answers, people) has NORMAL priority or higher; the
-engine's tick comes below it, so the engine sees the whole instant. This is the one place that says so.
+engine's tick comes below it, so the engine sees the whole instant. This is the one place that says so. The
+engine ticks when its deadline has come and at no other time, as in the loop of the real world, which does
+not know of what moved and changed nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Protocol
 
 import simpy
@@ -29,7 +32,7 @@ from rolloutsim.engine import (
     WeightSeen,
 )
 from rolloutsim.session import Session
-from rolloutsim.sim.cluster import Cluster, DeploymentController
+from rolloutsim.sim.cluster import Cluster, DeploymentController, Pool
 
 __all__ = ["TICK", "Instrument", "Loop", "Network"]
 
@@ -79,6 +82,9 @@ class Loop:
         self._before_tick = before_tick
         self._after_tick = after_tick
         self._unseen: dict[str, None] = {}
+        self._weight_seen: WeightSeen | None = None
+        self._told: dict[str, RevisionSeen] = {}
+        self._told_weight: WeightSeen | None = None
         self._wake_at: int | None = None
 
     @property
@@ -87,8 +93,14 @@ class Loop:
         return int(self.env.now)
 
     def hear(self, seen: Observation) -> None:
-        """Bring an observation to the engine now."""
-        self.session.hear(seen)
+        """Bring an observation to the engine now; the weight with the pods, before the next tick.
+
+        A weight that reaches traffic when another one is set already is not told: the route says the new one.
+        """
+        if not isinstance(seen, WeightSeen):
+            self.session.hear(seen)
+        elif self._told_weight is None or seen.weight == self._told_weight.weight:
+            self._weight_seen = seen
         self.wake(self.now)
 
     def pods_changed(self, revision: str) -> None:
@@ -116,26 +128,37 @@ class Loop:
         if at != self._wake_at:
             return
         self._wake_at = None
-        self._look_at_pods()
+        self._look()
         self._before_tick()
-        due = self.session.settle(at, self._perform)
+        due = self.session.due()
+        if due is not None and due <= at:
+            due = self.session.settle(at, self._perform)
         self._after_tick()
         if due is not None:
             self.wake(due)
 
-    def _look_at_pods(self) -> None:
+    def _look(self) -> None:
+        """How the cluster is now: the weight, then the pods of each revision, where they changed."""
+        if self._weight_seen is not None:
+            weight, self._weight_seen = self._weight_seen, None
+            if self._told_weight is None or replace(self._told_weight, at=weight.at) != weight:
+                self._told_weight = weight
+                self.session.hear(weight)
         if self._unseen and self.deployment is not None:
             self._unseen.update(dict.fromkeys(self.deployment.reconcile()))
-        for revision in list(self._unseen):
-            self.session.hear(self._seen(revision))
+        for revision in sorted(self._unseen):
+            told, seen = self._told.get(revision), self._seen(revision)
+            if told is None or replace(told, at=seen.at) != seen:
+                self.session.hear(seen)
         self._unseen.clear()
 
     def _seen(self, revision: str) -> RevisionSeen:
+        """The pods of a revision, to be told now."""
         self._unseen.pop(revision, None)
-        pool = self.cluster.pools.get(revision)
-        if pool is None:
-            return RevisionSeen(self.now, revision, 0, 0, 0, 0)
-        return RevisionSeen(self.now, revision, pool.desired, len(pool.pods), pool.ready, pool.available)
+        pool = self.cluster.pools.get(revision) or Pool(revision)
+        seen = RevisionSeen(self.now, revision, pool.desired, len(pool.pods), pool.ready, pool.available)
+        self._told[revision] = seen
+        return seen
 
     def _perform(self, action: Action) -> Iterator[Observation]:
         match action:
@@ -158,11 +181,19 @@ class Loop:
                 self._network.set_service(role, revision)
                 yield ServiceSeen(self.now, role, revision)
             case SetWeight(weight=weight):
-                yield WeightSeen(self.now, weight, self._network.set_weight(weight))
+                yield self._set_weight(weight)
             case Measure():
                 yield from self._measure(action)
             case _:
                 pass
+
+    def _set_weight(self, weight: int) -> WeightSeen:
+        """A weight that the route says already is not written again, so nothing new is on its way."""
+        told = self._told_weight
+        same = told is not None and told.weight == weight
+        verified = told.verified if told is not None and same else self._network.set_weight(weight)
+        self._told_weight = WeightSeen(self.now, weight, verified)
+        return self._told_weight
 
     def _measure(self, request: Measure) -> Iterator[Observation]:
         started = self.now

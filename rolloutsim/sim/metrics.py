@@ -11,13 +11,18 @@ from numpy.typing import NDArray
 
 from rolloutsim.conditions import MeasurementPhase
 from rolloutsim.engine import Measure, Outcome
-from rolloutsim.policy.model import PrometheusProvider
-from rolloutsim.promql import STALE_NAN, SeriesStore
+from rolloutsim.engine.counting import count_arms
+from rolloutsim.policy.model import GatedCounts, PrometheusProvider
+from rolloutsim.promql import STALE_NAN, Matrix, SeriesStore, evaluate
 from rolloutsim.sim.answer import found_by
 from rolloutsim.sim.dataplane import DataPlane, Scrapes
 from rolloutsim.sim.exposition import Pool, exposition
+from rolloutsim.sim.faults import found_kinds
+from rolloutsim.sim.gauges import Gauges
 from rolloutsim.sim.randomness import stream
+from rolloutsim.sim.requests.fidelity import RequestDataPlane
 from rolloutsim.sim.scenario import Measurements, Release, Service, Telemetry
+from rolloutsim.telemetry import PRESETS
 
 __all__ = ["Metrics"]
 
@@ -38,7 +43,7 @@ class Metrics:
         self,
         service: Service,
         release: Release,
-        plane: DataPlane,
+        plane: DataPlane | RequestDataPlane,
         pools: tuple[Pool, ...],
         *,
         origin_ms: int,
@@ -55,7 +60,11 @@ class Metrics:
         self._seed_run = (seed, run)
         self._outcomes: Mapping[str, Measurements] = {m.metric: m for m in release.measurements}
         telemetry = service.telemetry
-        self._series = exposition(telemetry.preset, service.name, telemetry.labels, pools, latency)
+        self._checks = {check.metric: check for check in service.checks}
+        self._release = release
+        self._pools = pools
+        shown = (*pools, *_strays(pools, telemetry))
+        self._series = exposition(telemetry.preset, service.name, telemetry.labels, shown, latency)
         self._ids = [self.store.add_series(dict(labels)) for labels in self._series.labels]
         self._exists = np.zeros(len(self._ids), dtype=np.bool_)
         self._missing = True
@@ -67,6 +76,17 @@ class Metrics:
         self._seconds = np.zeros((len(pools), 2))
         self._asking = True
         self._hidden: list[tuple[tuple[int, ...], Times, Floats]] = []
+        self._lost: Floats | None = None
+        self._gauges: Gauges | None = None
+        if telemetry.resources is not None or telemetry.logs is not None:
+            self._gauges = Gauges(
+                self.store,
+                service,
+                release,
+                (pools[0].revision, pools[1].revision),
+                draws=stream(seed, run, "logs"),
+                mean_rps=plane.mean_rate_rps,
+            )
         self._begin(service)
 
     def _begin(self, service: Service) -> None:
@@ -84,6 +104,8 @@ class Metrics:
         """Which versions have a pod to scrape, from now on."""
         if alive == self._alive:
             return
+        if self._gauges is not None and alive[1]:
+            self._gauges.began(self._plane.now_ms)
         self._alive = alive
         scraped = np.array(
             [not owners or any(alive[version] for version in owners) for owners in self._series.owners]
@@ -101,6 +123,16 @@ class Metrics:
         """No query will come any more: from now on requests are only accounted for."""
         self._asking = False
 
+    def restart(self, now_ms: int, version: int) -> None:
+        """All pods of a version restart: what they have counted is lost, they count from zero."""
+        self.advance(now_ms)
+        raw = self._raw(self._plane.now())[0]
+        if self._lost is None:
+            self._lost = np.zeros_like(raw)
+        for index, pool in enumerate(self._pools):
+            if pool.version == version and not PRESETS[self._telemetry.preset].by_router:
+                self._lost[index] = raw[index]
+
     def advance(self, now_ms: int) -> None:
         """Let requests and scrapes happen up to a time (ms from the release)."""
         if not self._asking:
@@ -115,24 +147,47 @@ class Metrics:
         provider = request.provider
         if isinstance(provider, PrometheusProvider):
             return self._telemetry.query_ms, self._query(provider.query, at)
-        check = self._outcomes[request.metric]
-        draw = stream(*self._seed_run, f"check/{request.metric}").uniform(request.attempt)
-        passed = draw < check.pass_probability
-        return check.duration_ms, MeasurementPhase.SUCCESSFUL if passed else MeasurementPhase.FAILED
+        if isinstance(provider, GatedCounts):
+            self._visible(at)
+            return self._telemetry.query_ms, count_arms(request, at, self._samples)
+        draws = stream(*self._seed_run, f"check/{request.metric}")
+        draw = draws.uniform(request.attempt)
+        stated = self._outcomes.get(request.metric)
+        if stated is not None:
+            duration_ms, passed = stated.duration_ms, draw < stated.pass_probability
+        else:
+            check = self._checks[request.metric]
+            found = found_kinds(check.finds, self._release.faults, lambda index: draws.uniform(index, 1))
+            duration_ms, passed = check.duration_ms, not found and draw >= check.false_failure
+        return duration_ms, MeasurementPhase.SUCCESSFUL if passed else MeasurementPhase.FAILED
 
-    def _query(self, query: str, at: int) -> Outcome:
+    def _samples(self, query: str, at: int) -> Matrix:
+        answer = evaluate(query, self.store, at, left_closed=self._telemetry.left_closed)
+        assert isinstance(answer, Matrix)
+        return answer
+
+    def _visible(self, at: int) -> None:
+        """Scrape all that a query at this time can see."""
         now = at - self._origin
         self.advance(self._plane.last_scrape_ms(now))
         self._reveal(now)
+
+    def _query(self, query: str, at: int) -> Outcome:
+        self._visible(at)
         return found_by(query, self.store, at, left_closed=self._telemetry.left_closed)
 
     def _publish(self, scrapes: Scrapes) -> None:
         times, values = scrapes.times_ms, self._values(scrapes)
+        requests = self._requests(scrapes) if self._gauges is not None else None
         if self._telemetry.gaps or self._telemetry.missed > 0.0:
             kept = self._kept(times)
             times, values = times[kept], values[kept]
+            requests = requests[kept] if requests is not None else None
         if not len(times):
             return
+        if self._gauges is not None and requests is not None:
+            for ids, at, samples in self._gauges.publish(times, requests, self._alive):
+                self._add(ids, at, samples)
         if self._dying.any():
             self._publish_stale(times[:1])
         if self._missing:
@@ -167,10 +222,24 @@ class Metrics:
         which, ids = self._present
         self._add(ids, times, values[:, which])
 
+    def _requests(self, scrapes: Scrapes) -> Floats:
+        """Requests of each version so far: (R, 2)."""
+        counts = scrapes.totals[:, :, :2].sum(axis=2)
+        versions = np.array([pool.version for pool in self._pools])
+        return np.column_stack([counts[:, versions == one].sum(axis=1) for one in (0, 1)]).astype(np.float64)
+
     def _values(self, scrapes: Scrapes) -> Floats:
         """Value of every series at every scrape: (R, S)."""
+        raw = self._raw(scrapes)
+        if self._lost is not None:
+            raw = raw - self._lost
+        if self._telemetry.unlabelled or self._telemetry.mislabelled:
+            raw = self._strayed(raw)
+        return np.asarray(raw.reshape(len(raw), -1) @ self._series.adds)
+
+    def _raw(self, scrapes: Scrapes) -> Floats:
+        """The columns of each pool at every scrape, since the beginning: (R, V, C)."""
         totals = scrapes.totals
-        rows = totals.shape[0]
         counts = totals[:, :, :2]
         columns: list[NDArray[Any]] = [counts]
         if self._latency:
@@ -181,8 +250,16 @@ class Metrics:
                 columns.append(np.cumsum(totals[:, :, first : first + buckets], axis=2))
                 columns += [seconds[:, :, outcome, None], counts[:, :, outcome, None]]
             self._seconds, self._counted = seconds[-1], counts[-1]
-        raw = np.concatenate(columns, axis=2, dtype=np.float64).reshape(rows, -1)
-        return np.asarray(raw @ self._series.adds)
+        return np.concatenate(columns, axis=2, dtype=np.float64)
+
+    def _strayed(self, raw: Floats) -> Floats:
+        """The columns when a part of the new version's is counted elsewhere: (R, V + strays, C)."""
+        new = np.array([pool.version == 1 for pool in self._pools])
+        shares = [share for share in (self._telemetry.unlabelled, self._telemetry.mislabelled) if share]
+        strays = [np.floor(raw[:, new] * share) for share in shares]
+        kept = raw.copy()
+        kept[:, new] -= np.sum(strays, axis=0)
+        return np.concatenate([kept, *strays], axis=1)
 
     def _add(self, ids: tuple[int, ...], times: Times, values: Floats) -> None:
         if self._telemetry.lag_ms:
@@ -209,3 +286,15 @@ class Metrics:
             draws = [self._missed.uniform(int(time)) for time in times_ms]
             kept &= np.array(draws) >= self._telemetry.missed
         return kept
+
+
+def _strays(pools: tuple[Pool, ...], telemetry: Telemetry) -> tuple[Pool, ...]:
+    """As what the new version's requests are counted that are not counted as its own."""
+    revisions = [("", telemetry.unlabelled), (pools[0].revision, telemetry.mislabelled)]
+    return tuple(
+        Pool(pool.version, revision, pool.canary)
+        for revision, share in revisions
+        if share
+        for pool in pools
+        if pool.version == 1
+    )

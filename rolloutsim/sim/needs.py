@@ -8,10 +8,12 @@ from collections.abc import Iterator
 from rolloutsim.errors import ScenarioError
 from rolloutsim.policy.analyses import analyses_of
 from rolloutsim.policy.model import (
+    GatedCounts,
     Metric,
     OtherProvider,
     Policy,
     PrometheusProvider,
+    Provider,
 )
 from rolloutsim.promql import compile_query
 from rolloutsim.sim.beginning import NEW
@@ -30,6 +32,7 @@ def check(policy: Policy, scenario: Scenario) -> None:
     PromQLError : a query that the evaluator does not support.
     """
     stated = {measurement.metric for measurement in scenario.release.measurements}
+    stated |= {one.metric for one in scenario.service.checks}
     for metric in _metrics(policy):
         provider = metric.provider
         if isinstance(provider, PrometheusProvider):
@@ -38,7 +41,7 @@ def check(policy: Policy, scenario: Scenario) -> None:
                     f"metric {metric.name!r} uses a rangeQuery, which a simulation does not play",
                     fix="use an instant query",
                 )
-        elif metric.name not in stated:
+        elif metric.name not in stated and not isinstance(provider, GatedCounts):
             kind = provider.kind if isinstance(provider, OtherProvider) else type(provider).__name__
             raise ScenarioError(
                 f"metric {metric.name!r} ({kind}) is not a Prometheus query, and the release does not "
@@ -58,12 +61,17 @@ def reads_latency(policy: Policy, scenario: Scenario) -> bool:
     histogram = PRESETS[scenario.service.telemetry.preset].durations
     names = {f"{histogram}_{part}" for part in ("bucket", "sum", "count")}
     for metric in _metrics(policy):
-        if isinstance(metric.provider, PrometheusProvider):
-            query = _placeholder(metric.provider.query)
-            for selector in compile_query(query).selectors:
+        for query in _queries(metric.provider):
+            for selector in compile_query(_placeholder(query)).selectors:
                 if selector.metric is None or selector.metric in names:
                     return True
     return False
+
+
+def _queries(provider: Provider) -> tuple[str, ...]:
+    if isinstance(provider, GatedCounts):
+        return provider.selectors
+    return (provider.query,) if isinstance(provider, PrometheusProvider) else ()
 
 
 def _placeholder(query: str) -> str:

@@ -1,7 +1,8 @@
 """People: who promotes a rollout that waits, and who notices a bad release.
 
 A person who is asked to promote looks at the service first, and aborts if it is visibly worse than it
-should be. Nobody sees wrong answers with status 200.
+should be; some wave it through instead. Nobody sees wrong answers with status 200. Promotions have
+working hours, pages do not.
 """
 
 from __future__ import annotations
@@ -9,9 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from rolloutsim.sim.randomness import Stream
-from rolloutsim.sim.scenario import Operators
+from rolloutsim.sim.scenario import Operators, WorkingHours
 
-__all__ = ["People"]
+__all__ = ["People", "working_wait_ms"]
+
+_DAY_MS = 86_400_000
+_WORKDAYS = 5
 
 After = Callable[[int, Callable[[], None]], None]
 
@@ -31,12 +35,14 @@ class People:
         *,
         promote: Callable[[], None],
         give_up: Callable[[], None],
+        now: Callable[[], int],
     ) -> None:
         self._operators = operators
         self._draws = draws
         self._after = after
         self._promote = promote
         self._give_up = give_up
+        self._now = now
         self._watch = 0
         self._harmed = False
         self._paged = False
@@ -52,12 +58,15 @@ class People:
         def answer() -> None:
             if not still_waiting():
                 return
-            if self._harmed:
+            if self._harmed and self._draws.uniform(ordinal, 3) >= self._operators.rubber_stamp:
                 self._act()
             else:
                 self._promote()
 
-        self._after(self._draws.delay_ms(self._operators.promote, ordinal, 1), answer)
+        wait_ms = self._draws.delay_ms(self._operators.promote, ordinal, 1)
+        if self._operators.hours is not None:
+            wait_ms = working_wait_ms(self._operators.hours, self._now(), wait_ms)
+        self._after(wait_ms, answer)
 
     def see(self, excess: float) -> None:
         """The share of all requests that is visibly bad beyond the stable version's own, from now on."""
@@ -80,3 +89,18 @@ class People:
     def _act(self) -> None:
         self._paged = True
         self._give_up()
+
+
+def working_wait_ms(hours: WorkingHours, now_ms: int, work_ms: int) -> int:
+    """How long it takes until so much working time has passed (``now_ms`` is from the release)."""
+    at = now_ms + hours.released_ms
+    left = work_ms
+    while True:
+        day, of_day = divmod(at, _DAY_MS)
+        opens, closes = hours.start_ms, hours.end_ms
+        if day % 7 < _WORKDAYS and of_day < closes:
+            begin = max(of_day, opens)
+            if left <= closes - begin:
+                return day * _DAY_MS + begin + left - hours.released_ms - now_ms
+            left -= closes - begin
+        at = (day + 1) * _DAY_MS

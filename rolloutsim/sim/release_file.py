@@ -18,14 +18,26 @@ from rolloutsim.sim.quantities import (
     share,
     text,
 )
-from rolloutsim.sim.scenario import Fault, FaultKind, Measurements, Release
+from rolloutsim.sim.scenario import (
+    Change,
+    Fault,
+    FaultKind,
+    Measurements,
+    Migration,
+    Release,
+    SchemaChange,
+)
 from rolloutsim.sim.section import Section
 
 __all__ = ["RELEASE_FIELDS", "read_release"]
 
-RELEASE_FIELDS = ("description", "faults", "measurements")
+RELEASE_FIELDS = ("description", "faults", "measurements", "schema")
 
 _MAX_FACTOR = 1e6
+_FACTORS = (FaultKind.LATENCY_SHIFT, FaultKind.CAPACITY, FaultKind.COLD_START)
+"""Kinds whose size multiplies something; of the others it is a share."""
+_RAMPS = (FaultKind.LEAK, FaultKind.COLD_START, FaultKind.CRASH_LOOP)
+"""Kinds that have no meaning without a ramp."""
 _TIMED = ("kind", "size", "onset", "ramp", "end", "above_rps")
 _ALWAYS = ("kind", "size")
 
@@ -38,6 +50,10 @@ _FIELDS: Mapping[FaultKind, tuple[str, ...]] = MappingProxyType(
         FaultKind.DEPENDENCY_BLIP: _TIMED,
         FaultKind.CRASH_AT_START: _ALWAYS,
         FaultKind.BROKEN_AT_START: _ALWAYS,
+        FaultKind.CAPACITY: _ALWAYS,
+        FaultKind.COLD_START: ("kind", "size", "ramp"),
+        FaultKind.CRASH_LOOP: ("kind", "size", "onset", "ramp", "end"),
+        FaultKind.NEW_LOG_CLASS: _ALWAYS,
     }
 )
 
@@ -61,6 +77,28 @@ def read_release(name: str, spec: Section) -> Release:
         faults=tuple(_fault(section) for section in spec.sections("faults")),
         measurements=measurements,
         description=spec.word("description", text) if spec.has("description") else "",
+        schema=_schema(spec.section("schema")) if spec.has("schema") else None,
+    )
+
+
+def _schema(section: Section) -> SchemaChange:
+    section.only("change", "touches", "writes", "migration", "duration", "contract")
+    if not section.has("change"):
+        raise section.error("change", "the field 'change' is missing", fix=f"one of {', '.join(Change)}")
+    change = Change(section.word("change", choice(*Change)))
+    one_step = change is Change.ONE_STEP
+    for key, fits in (("migration", one_step), ("duration", one_step), ("contract", not one_step)):
+        if section.has(key) and not fits:
+            raise section.error(key, f"a change of kind {change} has no {key!r}", fix="remove it")
+    return SchemaChange(
+        change=change,
+        touches=section.read("touches", probability),
+        writes=section.read("writes", probability),
+        migration=Migration(section.read("migration", choice(*Migration)))
+        if one_step
+        else Migration.AT_START,
+        duration_ms=section.read("duration", duration_ms) if one_step else 0,
+        contract_ms=section.optional("contract", duration_ms, None),
     )
 
 
@@ -72,10 +110,10 @@ def _fault(section: Section) -> Fault:
     for key in section.given:
         if key not in _FIELDS[kind]:
             raise section.error(key, f"a fault of kind {kind} has no {key!r}", fix="remove it")
-    ramp = section.read("ramp", positive_ms) if kind is FaultKind.LEAK else 0
+    ramp = section.read("ramp", positive_ms) if kind in _RAMPS else 0
     fault = Fault(
         kind=kind,
-        size=section.read("size", _factor if kind is FaultKind.LATENCY_SHIFT else share),
+        size=section.read("size", _factor if kind in _FACTORS else share),
         onset_ms=section.optional("onset", duration_ms, 0),
         ramp_ms=ramp or section.optional("ramp", duration_ms, 0),
         end_ms=section.optional("end", duration_ms, None),
@@ -103,8 +141,8 @@ def _measurements(section: Section) -> Measurements:
 
 def _factor(value: Scalar) -> float:
     if isinstance(value, str) and value.endswith("%"):
-        raise UnfitValue("the size of a latency shift is a factor", "write 1.2 for 20 % slower")
+        raise UnfitValue("the size of this kind of fault is a factor", "write 1.2 for 20 % more")
     found = number(value)
     if not 0.0 < found <= _MAX_FACTOR:
-        raise UnfitValue("the size of a latency shift is a factor above 0", "write 4 for four times as slow")
+        raise UnfitValue("the size of this kind of fault is a factor above 0", "write 4 for four times")
     return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from types import MappingProxyType
 
 from rolloutsim.engine import Role
 from rolloutsim.policy.model import BlueGreen, Canary, Strategy
@@ -42,14 +43,21 @@ class Router:
     weight: int = 0
     services: dict[Role, str] = field(default_factory=dict)
 
-    def shares(self, stable: str, new: str, ready: Mapping[str, int]) -> tuple[float, float, float]:
-        """Shares of all requests that reach a pod.
+    def shares(
+        self,
+        stable: str,
+        new: str,
+        ready: Mapping[str, int],
+        refusing: Mapping[str, int] = MappingProxyType({}),
+    ) -> tuple[float, float, float]:
+        """Shares of all requests that reach a pod that serves them.
 
         Of the stable version; of the new version by way of the canary Service; of the new version by any
-        other way. What is missing to 1 finds no pod.
+        other way. What is missing to 1 finds no pod, or one of the ``refusing`` ones: those that are
+        deleted and that routers have not forgotten yet.
         """
         if self.routing is Routing.PODS:
-            total = ready.get(stable, 0) + ready.get(new, 0)
+            total = sum(pods.get(version, 0) for version in (stable, new) for pods in (ready, refusing))
             if not total:
                 return 0.0, 0.0, 0.0
             return ready.get(stable, 0) / total, 0.0, ready.get(new, 0) / total
@@ -57,8 +65,11 @@ class Router:
         by_canary = 0.0
         for role, share in self._destinations():
             revision = self.services.get(role, "")
-            if not ready.get(revision, 0):
+            serving = ready.get(revision, 0)
+            if not serving:
                 continue
+            if refused := refusing.get(revision, 0):
+                share *= serving / (serving + refused)
             if role is Role.CANARY and revision == new:
                 by_canary = share
             else:

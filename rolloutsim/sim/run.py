@@ -7,15 +7,10 @@ are put in order before anything is computed from them.
 from __future__ import annotations
 
 import gc
-import hashlib
-import json
-import multiprocessing
 import os
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
-from contextlib import contextmanager, nullcontext
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 from rolloutsim.engine.codec import to_json
@@ -25,19 +20,23 @@ from rolloutsim.policy.model import (
     Policy,
 )
 from rolloutsim.session import Entry
+from rolloutsim.sim.executors import finished, in_order
+from rolloutsim.sim.executors import processes as _workers
+from rolloutsim.sim.identity import scenario_digest
+from rolloutsim.sim.kept import Kept, Task
+from rolloutsim.sim.model_card import left_out, model_card
 from rolloutsim.sim.needs import check, reads_latency
+from rolloutsim.sim.requests.need import fidelity_of
 from rolloutsim.sim.scenario import Basis, Scenario
 from rolloutsim.sim.verdict import outcome
 from rolloutsim.sim.world import ORIGIN_MS, World
 from rolloutsim.tables import API_VERSION, Results, build_results, provenance
 from rolloutsim.trace import Truth, entry_records, sample_record, truth_record
 
-__all__ = ["compare", "play", "simulate", "trace_run"]
+__all__ = ["compare", "fidelity", "notes", "play", "rows", "simulate", "trace_run"]
 
 CHUNK = 16
 """Replications that one task of an executor plays."""
-AHEAD = 64
-"""Tasks that are handed to an executor before their results are taken."""
 
 Progress = Callable[[int, int], object]
 
@@ -51,6 +50,7 @@ def simulate(
     jobs: int | None = 1,
     executor: Executor | None = None,
     progress: Progress | None = None,
+    keep: Kept | None = None,
 ) -> Results:
     """Play one policy in one scenario ``runs`` times.
 
@@ -60,13 +60,22 @@ def simulate(
     jobs : worker processes; None takes one per core.
     executor : any ``concurrent.futures.Executor`` to use instead of worker processes of our own.
     progress : called with (runs done, runs in all) as they finish.
+    keep : chunks of an earlier call that was interrupted; what is there is not played again.
 
     Raises
     ------
     ScenarioError : the scenario does not say what a metric of the policy would find.
     """
-    rows = _rows([policy], [scenario], runs, seed, jobs, executor, progress)
-    return _results("Simulation", rows, [policy], [scenario], runs, seed)
+    played = rows(
+        [(policy, scenario)],
+        runs=runs,
+        seed=seed,
+        jobs=jobs,
+        executor=executor,
+        progress=progress,
+        keep=keep,
+    )
+    return _results("Simulation", played, [policy], [scenario], runs, seed)
 
 
 def compare(
@@ -78,14 +87,16 @@ def compare(
     jobs: int | None = 1,
     executor: Executor | None = None,
     progress: Progress | None = None,
+    keep: Kept | None = None,
 ) -> Results:
     """Play every policy in every scenario, each ``runs`` times, in the same worlds.
 
     Replication k of a scenario is one world for all policies (common random numbers), so the
     differences in the result are paired. Parameters as for `simulate`.
     """
-    rows = _rows(policies, scenarios, runs, seed, jobs, executor, progress)
-    return _results("Comparison", rows, policies, scenarios, runs, seed)
+    cells = [(policy, scenario) for scenario in scenarios for policy in policies]
+    played = rows(cells, runs=runs, seed=seed, jobs=jobs, executor=executor, progress=progress, keep=keep)
+    return _results("Comparison", played, policies, scenarios, runs, seed)
 
 
 def play(policy: Policy, scenario: Scenario, *, seed: int = 1, run: int = 0) -> Outcome:
@@ -95,80 +106,100 @@ def play(policy: Policy, scenario: Scenario, *, seed: int = 1, run: int = 0) -> 
 
 
 def trace_run(
-    policy: Policy, scenario: Scenario, *, seed: int = 1, run: int = 0
+    policy: Policy, scenario: Scenario, *, seed: int = 1, run: int = 0, progress: Progress | None = None
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Play one replication and return all that happened: the manifest and the records of its trace.
 
-    The run is the same as in `simulate` with this seed.
+    The run is the same as in `simulate` with this seed. ``progress`` hears of (minutes played, in all)
+    where requests are played one by one.
     """
     check(policy, scenario)
     entries: list[Entry] = []
     truths: list[Truth] = []
     world = World(policy, scenario, seed, run, record=entries.append, truth=truths.append)
-    world.play()
+    world.play(progress)
     return _manifest(world, seed, run), list(_records(world, entries, truths))
 
 
 # --- playing --------------------------------------------------------------------------------------
 
 
-def _rows(
-    policies: Sequence[Policy],
-    scenarios: Sequence[Scenario],
+def rows(
+    cells: Sequence[tuple[Policy, Scenario]],
+    *,
     runs: int,
     seed: int,
-    jobs: int | None,
-    executor: Executor | None,
-    progress: Progress | None,
+    jobs: int | None = 1,
+    executor: Executor | None = None,
+    progress: Progress | None = None,
+    keep: Kept | None = None,
 ) -> Iterator[Outcome]:
+    """Play each policy in its scenario ``runs`` times: the rows, cell by cell; parameters as for `simulate`."""
     if runs < 1:
         raise ValueError(f"runs must be at least 1, not {runs}")
-    for policy in policies:
-        for scenario in scenarios:
-            check(policy, scenario)
-    tasks = (
+    for policy, scenario in cells:
+        check(policy, scenario)
+    tasks = [
         (policy, scenario, seed, first, min(first + CHUNK, runs))
-        for scenario in scenarios
-        for policy in policies
+        for policy, scenario in cells
         for first in range(0, runs, CHUNK)
-    )
-    total = len(policies) * len(scenarios) * runs
-    inline = executor is None and (jobs == 1 or total <= CHUNK)
-    done = 0
-    for chunk in map(_chunk, tasks) if inline else _spread(tasks, jobs or os.cpu_count() or 1, executor):
-        done += len(chunk)
-        if progress is not None:
-            progress(done, total)
-        yield from chunk
-
-
-Task = tuple[Policy, Scenario, int, int, int]
-
-
-def _spread(tasks: Iterable[Task], jobs: int, executor: Executor | None) -> Iterator[list[Outcome]]:
-    """The chunks of all tasks, in the order of the tasks, with a bounded number of them on the way."""
-    with _workers(jobs) if executor is None else nullcontext(executor) as pool:
-        pending: deque[Future[list[Outcome]]] = deque()
+    ]
+    if keep is not None:
+        _fill(keep, tasks, jobs, executor, progress)
         for task in tasks:
-            pending.append(pool.submit(_chunk, task))
-            if len(pending) >= AHEAD:
-                yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
+            yield from keep.read(task)
+        return
+    total = sum(map(_runs_of, tasks))
+    if total == 1 and executor is None:
+        yield from _chunk(tasks[0], progress)
+        return
+    with _player(total, jobs, executor) as player:
+        done = 0
+        for chunk in map(_chunk, tasks) if player is None else in_order(_chunk, tasks, player):
+            done += len(chunk)
+            if progress is not None:
+                progress(done, total)
+            yield from chunk
 
 
-def _workers(jobs: int) -> Executor:
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["rolloutsim.sim.run"])
-    return ProcessPoolExecutor(jobs, mp_context=context)
+def _fill(
+    keep: Kept, tasks: list[Task], jobs: int | None, executor: Executor | None, progress: Progress | None
+) -> None:
+    """Play what is missing, and keep each chunk as soon as it is there."""
+    missing = list(keep.missing(tasks))
+    total, left = sum(map(_runs_of, tasks)), sum(map(_runs_of, missing))
+    done = total - left
+    with _player(left, jobs, executor) as player:
+        played = ((task, _chunk(task)) for task in missing)
+        for task, chunk in played if player is None else finished(_chunk, missing, player):
+            keep.write(task, chunk)
+            done += len(chunk)
+            if progress is not None:
+                progress(done, total)
 
 
-def _chunk(task: Task) -> list[Outcome]:
+def _player(
+    total: int, jobs: int | None, executor: Executor | None
+) -> AbstractContextManager[Executor | None]:
+    """Who plays so many runs: the executor that is given, or processes, or None for this process."""
+    if executor is None and jobs != 1 and total > CHUNK:
+        return _workers(jobs or os.cpu_count() or 1)
+    return nullcontext(executor)
+
+
+def _runs_of(task: Task) -> int:
+    *_, first, last = task
+    return last - first
+
+
+def _chunk(task: Task, progress: Progress | None = None) -> list[Outcome]:
+    """The rows of a task; ``progress`` hears of the minutes of its runs, where requests are played."""
     policy, scenario, seed, first, last = task
     latency = reads_latency(policy, scenario)
     with _garbage_kept():
         return [
-            outcome(_played(policy, scenario, seed, run, latency=latency), run) for run in range(first, last)
+            outcome(_played(policy, scenario, seed, run, latency=latency, progress=progress), run)
+            for run in range(first, last)
         ]
 
 
@@ -184,9 +215,17 @@ def _garbage_kept() -> Iterator[None]:
             gc.enable()
 
 
-def _played(policy: Policy, scenario: Scenario, seed: int, run: int, *, latency: bool) -> World:
+def _played(
+    policy: Policy,
+    scenario: Scenario,
+    seed: int,
+    run: int,
+    *,
+    latency: bool,
+    progress: Progress | None = None,
+) -> World:
     world = World(policy, scenario, seed, run, latency=latency)
-    world.play()
+    world.play(progress)
     return world
 
 
@@ -203,33 +242,52 @@ def _results(
 ) -> Results:
     known = provenance(
         policies={policy.name: digest(policy) for policy in policies},
-        scenarios={scenario.name: _scenario_digest(scenario) for scenario in scenarios},
+        scenarios={scenario.name: scenario_digest(scenario) for scenario in scenarios},
         seed=seed,
         runs=runs,
     )
-    return build_results(rows, kind=kind, notes=_notes(policies, scenarios, runs, seed), provenance=known)
+    return build_results(
+        rows,
+        kind=kind,
+        notes=notes(policies, scenarios, runs, seed),
+        provenance=known,
+        card=model_card(policies, scenarios, fidelity(policies, scenarios)),
+    )
 
 
-def _notes(
-    policies: Sequence[Policy], scenarios: Sequence[Scenario], runs: int, seed: int
-) -> tuple[str, ...]:
-    notes = [f"{runs} runs of each, seed {seed}, aggregate fidelity (no queueing), common random numbers"]
+def notes(policies: Sequence[Policy], scenarios: Sequence[Scenario], runs: int, seed: int) -> tuple[str, ...]:
+    """What has to be known to read the results of these."""
+    said = [f"{runs} runs of each, seed {seed}, {fidelity(policies, scenarios)}, common random numbers"]
     for service in dict.fromkeys(scenario.service for scenario in scenarios):
         telemetry = service.telemetry
         phase = "random phase" if telemetry.scrape_phase_ms is None else "fixed phase"
-        notes.append(
+        said.append(
             f"service {service.name}: scrape every {telemetry.scrape_interval_ms / 1000:g} s ({phase}, lag "
             f"{telemetry.lag_ms / 1000:g} s), dispersion of requests {service.traffic.dispersion:g}, "
             f"correlation of errors {service.error_icc:g}, looked at for {service.horizon_ms / 60_000:g} min"
         )
-        notes.append(
+        said.append(
             f"service {service.name}: a bad request fails, is wrong, or takes over "
             f"{service.operators.slow_s:g} s, beyond what the stable version would have had"
         )
-    notes += [_basis(scenario) for scenario in scenarios if scenario.inputs]
+    said += [_basis(scenario) for scenario in scenarios if scenario.inputs]
+    common = set.intersection(*({*left_out(scenario).values()} for scenario in scenarios))
+    said.append("not modelled: " + "; ".join(sorted(common)))
     for policy in policies:
-        notes += [f"policy {policy.name}: not modelled: {item}" for item in policy.not_modelled]
-    return tuple(dict.fromkeys(notes))
+        said += [f"policy {policy.name}: not modelled: {item}" for item in policy.not_modelled]
+    return tuple(dict.fromkeys(said))
+
+
+def fidelity(policies: Sequence[Policy], scenarios: Sequence[Scenario]) -> str:
+    """How requests are played: one sentence, or one for each scenario where they differ."""
+    found = {
+        scenario.name: dict.fromkeys(fidelity_of(scenario, policy.replicas)[1] for policy in policies)
+        for scenario in scenarios
+    }
+    said = list(dict.fromkeys(text for texts in found.values() for text in texts))
+    if len(said) == 1:
+        return said[0]
+    return "; ".join(f"{name}: {' or '.join(texts)}" for name, texts in found.items())
 
 
 def _basis(scenario: Scenario) -> str:
@@ -238,17 +296,10 @@ def _basis(scenario: Scenario) -> str:
     return f"scenario {scenario.name}: inputs: {said}"
 
 
-def _scenario_digest(scenario: Scenario) -> str:
-    """SHA-256 of what a scenario says, not of how its file says it."""
-    content = to_json(replace(scenario, name="", inputs=()))
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
-
-
 def _manifest(world: World, seed: int, run: int) -> dict[str, Any]:
     policy, scenario = world.policy, world.scenario
     known = provenance(
-        {policy.name: digest(policy)}, {scenario.name: _scenario_digest(scenario)}, seed=seed, runs=1
+        {policy.name: digest(policy)}, {scenario.name: scenario_digest(scenario)}, seed=seed, runs=1
     )
     return {
         "apiVersion": API_VERSION,

@@ -14,27 +14,63 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from rolloutsim.sim.clients import Connections, Sessions, Sticky, Swap
+from rolloutsim.sim.platform import (
+    Autoscaler,
+    Cluster,
+    Controller,
+    Delay,
+    Drain,
+    PodPhases,
+    Probe,
+    Split,
+)
+from rolloutsim.sim.requests.model import Requests
+from rolloutsim.sim.schema_change import Change, Migration, SchemaChange
+
 __all__ = [
+    "Autoscaler",
     "Basis",
+    "Change",
+    "Check",
     "Cluster",
+    "Connections",
     "ConstantRate",
+    "Controller",
     "Delay",
     "DiurnalRate",
+    "Drain",
     "Fault",
     "FaultKind",
     "Gap",
     "Input",
     "Latency",
+    "Logs",
     "Measurements",
+    "Migration",
     "Operators",
+    "PodPhases",
+    "Probe",
     "RecordedRate",
     "Release",
+    "Resources",
     "Scenario",
+    "SchemaChange",
     "Service",
+    "Sessions",
     "Split",
+    "Sticky",
+    "Swap",
     "Telemetry",
     "Traffic",
+    "WorkingHours",
 ]
+
+
+_PROMOTE = Delay(600_000)
+_RESPOND = Delay(300_000, 0.5)
+_PLAIN_CLUSTER = Cluster()
+_REQUESTS_ALONE = Sessions()
 
 
 class Basis(StrEnum):
@@ -56,17 +92,6 @@ class Input:
     value: str
     basis: Basis
     source: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Delay:
-    """A time that differs from case to case: lognormal with this median; ``sigma`` 0 is constant.
-
-    ``sigma`` is the standard deviation of the logarithm.
-    """
-
-    median_ms: int
-    sigma: float = 0.0
 
 
 # --- traffic --------------------------------------------------------------------------------------
@@ -131,6 +156,34 @@ class Gap:
 
 
 @dataclass(frozen=True, slots=True)
+class Resources:
+    """Gauges of memory and CPU, per pod and version.
+
+    A pod holds ``memory_bytes`` when it is young; a leak takes it to ``memory_limit_bytes`` by the time at
+    which it fails most. A request costs ``cpu_s`` of CPU.
+    """
+
+    memory_bytes: float = 256e6
+    memory_limit_bytes: float = 512e6
+    cpu_s: float = 0.005
+
+
+@dataclass(frozen=True, slots=True)
+class Logs:
+    """Error classes in the logs: a request logs an error with probability ``rate``.
+
+    There are ``classes`` of them and class i has a probability in proportion to ``i ** -exponent``. What
+    the stable version logged in the ``baseline_ms`` before the release, and since, is known; any other
+    class is new.
+    """
+
+    rate: float = 0.01
+    classes: int = 1_000
+    exponent: float = 1.2
+    baseline_ms: int = 3_600_000
+
+
+@dataclass(frozen=True, slots=True)
 class Telemetry:
     """How counters become samples.
 
@@ -139,7 +192,8 @@ class Telemetry:
     visible to queries ``lag_ms`` later, and is missed with probability ``missed``. With
     ``counters_from_zero`` every series exists from a version's first scrape; otherwise a counter of a
     status appears with its first increment, as client libraries do. ``left_closed`` reads ranges as
-    Prometheus 2.x does.
+    Prometheus 2.x does. Of the new version's requests the share ``unlabelled`` is counted without its
+    version's labels, and the share ``mislabelled`` under those of the stable version.
     """
 
     preset: str = "app"
@@ -154,9 +208,25 @@ class Telemetry:
     left_closed: bool = False
     history_ms: int = 900_000
     """How long the stable version has been scraped before the release."""
+    unlabelled: float = 0.0
+    mislabelled: float = 0.0
+    resources: Resources | None = None
+    logs: Logs | None = None
 
 
 # --- people and cluster ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class WorkingHours:
+    """When people answer who are not on call: from ``start_ms`` to ``end_ms`` of a day, Monday to Friday.
+
+    The release is asked for at ``released_ms`` of a Monday.
+    """
+
+    start_ms: int
+    end_ms: int
+    released_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,37 +237,32 @@ class Operators:
     share of all requests that fail beyond the stable version's own failures has been above
     ``notice_excess`` for ``notice_after_ms`` somebody is paged, and after ``respond`` aborts the
     rollout, or rolls back what was promoted. Latency counts as noticed when the excess share of
-    requests slower than ``slow_s`` is above the same bound.
+    requests slower than ``slow_s`` is above the same bound. Who is asked to promote looks first, but with
+    probability ``rubber_stamp`` does not; ``hours`` (None: always) are those in which somebody promotes.
     """
 
-    promote: Delay | None = Delay(600_000)
+    promote: Delay | None = _PROMOTE
     notice_excess: float | None = 0.05
     notice_after_ms: int = 300_000
-    respond: Delay = Delay(300_000, 0.5)
+    respond: Delay = _RESPOND
     slow_s: float = 1.0
-
-
-class Split(StrEnum):
-    """How a router splits requests by weight."""
-
-    RANDOM = "random"
-    EXACT = "exact"
+    rubber_stamp: float = 0.0
+    hours: WorkingHours | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Cluster:
-    """Pods and the router.
+class Check:
+    """A check that is no query (a smoke test as a job or web metric): what it finds before users do.
 
-    ``pod_ready`` is the time from creation to ready. ``readiness`` deep looks at what the pod needs to
-    serve, shallow only at the process. A weight or Service change reaches traffic after
-    ``router_delay``; the router can set multiples of ``weight_granularity`` (percent).
+    A measurement of ``metric`` fails with probability ``false_failure`` whatever the release is like; a
+    release with faults fails it always or never: it finds each kind of fault with the probability in
+    ``finds``.
     """
 
-    pod_ready: Delay = Delay(10_000, 0.3)
-    readiness: str = "shallow"
-    router_delay: Delay = Delay(150, 0.6)
-    weight_granularity: float = 1.0
-    split: Split = Split.RANDOM
+    metric: str
+    finds: tuple[tuple[str, float], ...] = ()
+    false_failure: float = 0.0
+    duration_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,10 +280,15 @@ class Service:
     latency: Latency = Latency()
     telemetry: Telemetry = Telemetry()
     operators: Operators = Operators()
-    cluster: Cluster = Cluster()
+    cluster: Cluster = _PLAIN_CLUSTER
     slo: float = 0.999
     slo_period_ms: int = 30 * 86_400_000
     horizon_ms: int = 7_200_000
+    sessions: Sessions = _REQUESTS_ALONE
+    connections: Connections | None = None
+    checks: tuple[Check, ...] = ()
+    requests: Requests | None = None
+    """How requests meet on pods; None: they do not."""
 
 
 # --- releases -------------------------------------------------------------------------------------
@@ -239,6 +309,14 @@ class FaultKind(StrEnum):
     """A share ``size`` of the requests of *every* version fails: nobody's release is to blame."""
     SILENT_WRONG = "silent-wrong"
     """A share ``size`` of the answers is wrong with status 200: no HTTP metric shows it."""
+    CAPACITY = "capacity"
+    """A request costs ``size`` times as much, so that a pod can take that much less load."""
+    COLD_START = "cold-start"
+    """Latency is multiplied by ``size`` at first and is normal after ``ramp_ms``: nothing is wrong."""
+    CRASH_LOOP = "crash-loop"
+    """All new pods crash together every ``ramp_ms``, start again, and count from zero."""
+    NEW_LOG_CLASS = "new-log-class"
+    """A share ``size`` of the requests logs an error of a class that nobody has seen before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,7 +340,7 @@ class Fault:
     @property
     def healthy(self) -> bool:
         """True when the new version is not to blame, so that aborting it would be a false abort."""
-        return self.kind is FaultKind.DEPENDENCY_BLIP or self.size == 0.0
+        return self.kind in (FaultKind.DEPENDENCY_BLIP, FaultKind.COLD_START) or self.size == 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,11 +363,16 @@ class Release:
     faults: tuple[Fault, ...] = ()
     measurements: tuple[Measurements, ...] = ()
     description: str = ""
+    schema: SchemaChange | None = None
 
     @property
     def healthy(self) -> bool:
-        """True for a good release: aborting it is a false abort."""
-        return all(fault.healthy for fault in self.faults)
+        """True for a good release: aborting it is a false abort.
+
+        A release that changes the schema in one step is a bad one: some version cannot work with it.
+        """
+        breaks = self.schema is not None and self.schema.change is Change.ONE_STEP
+        return not breaks and all(fault.healthy for fault in self.faults)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,19 +13,20 @@ Kinds, all of ``apiVersion: rolloutsim.dev/v1alpha1``:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rolloutsim.errors import PolicyError, Position, ScenarioError
 from rolloutsim.policy.document import nearest
 from rolloutsim.policy.yaml_source import Node, read_documents
+from rolloutsim.sim.overlay import NOTHING, Overlay, overlaid
 from rolloutsim.sim.quantities import choice, metadata_name, text
 from rolloutsim.sim.release_file import RELEASE_FIELDS, read_release
-from rolloutsim.sim.scenario import Input, Scenario
+from rolloutsim.sim.scenario import Input, Scenario, Service
 from rolloutsim.sim.section import Section
 from rolloutsim.sim.service_file import SERVICE_FIELDS, read_service
 
-__all__ = ["API_VERSION", "load_scenario", "load_scenario_text"]
+__all__ = ["API_VERSION", "load_scenario", "load_scenario_text", "load_service"]
 
 API_VERSION = "rolloutsim.dev/v1alpha1"
 KINDS = ("ServiceModel", "ReleaseModel", "Scenario")
@@ -46,10 +47,11 @@ class _Document:
         return Section(self.spec.node, self.spec.path, noun, inputs).only(*self.besides, *fields)
 
 
-def load_scenario(path: str | Path) -> Scenario:
+def load_scenario(path: str | Path, overlay: Overlay = NOTHING) -> Scenario:
     """Load a scenario: one file of kind Scenario, or ``SERVICE.yaml+RELEASE.yaml``.
 
-    The documents of a service and of a release may stand in any order, also in one file.
+    The documents of a service and of a release may stand in any order, also in one file. An ``overlay``
+    changes fields of either before they are read.
 
     Raises
     ------
@@ -57,7 +59,21 @@ def load_scenario(path: str | Path) -> Scenario:
     """
     files = str(path).split("+") if "+" in str(path) and not Path(path).exists() else [str(path)]
     documents = [document for file in files for document in _documents(_text_of(Path(file)), file)]
-    return _scenario(documents, str(path))
+    return _scenario(documents, str(path), overlay)
+
+
+def load_service(path: str | Path) -> Service:
+    """Load a service by itself, or that of a scenario.
+
+    Raises
+    ------
+    ScenarioError : as `load_scenario`.
+    """
+    documents = _documents(_text_of(Path(path)), str(path))
+    document = documents[0] if documents else None
+    if document is None or len(documents) > 1 or document.kind != "ServiceModel":
+        return load_scenario(path).service
+    return read_service(document.name, document.content("service", [], SERVICE_FIELDS))
 
 
 def load_scenario_text(content: str, file: str = "scenario.yaml") -> Scenario:
@@ -67,10 +83,10 @@ def load_scenario_text(content: str, file: str = "scenario.yaml") -> Scenario:
     ------
     ScenarioError : as `load_scenario`.
     """
-    return _scenario(_documents(content, file), file)
+    return _scenario(_documents(content, file), file, NOTHING)
 
 
-def _scenario(documents: list[_Document], source: str) -> Scenario:
+def _scenario(documents: list[_Document], source: str, overlay: Overlay) -> Scenario:
     kinds = [document.kind for document in documents]
     if kinds == ["Scenario"]:
         (document,) = documents
@@ -91,12 +107,23 @@ def _scenario(documents: list[_Document], source: str) -> Scenario:
             fix="name a service and a release as SERVICE.yaml+RELEASE.yaml",
         )
     inputs: list[Input] = []
+    service, release = (
+        _overlaid(document, overlay.get(part))
+        for document, part in ((service, "service"), (release, "release"))
+    )
     return Scenario(
         name,
         read_service(service.name, service.content("service", inputs, SERVICE_FIELDS)),
         read_release(release.name, release.content("release", inputs, RELEASE_FIELDS)),
         tuple(inputs),
     )
+
+
+def _overlaid(document: _Document, over: Node | None) -> _Document:
+    if over is None:
+        return document
+    spec = document.spec
+    return replace(document, spec=Section(overlaid(spec.node, over), spec.path, spec.name, spec.inputs))
 
 
 def _referred(spec: Section, key: str, kind: str) -> _Document:

@@ -12,8 +12,10 @@ from typing import Any
 
 from rolloutsim.policy.schema import DRAFT, GO_DURATION, manifest_schema
 from rolloutsim.sim.defaults import DEFAULTS
+from rolloutsim.sim.platform_file import FOUND_KINDS
 from rolloutsim.sim.release_file import RELEASE_FIELDS
-from rolloutsim.sim.scenario import Basis, FaultKind, Split
+from rolloutsim.sim.requests.model import Balancing, Fidelity, Law
+from rolloutsim.sim.scenario import Basis, Change, FaultKind, Migration, Split, Sticky, Swap
 from rolloutsim.sim.scenario_file import API_VERSION
 from rolloutsim.sim.service_file import SERVICE_FIELDS
 from rolloutsim.telemetry import PRESETS
@@ -37,6 +39,7 @@ Schema = dict[str, Any]
 TEXT: Schema = {"type": "string", "minLength": 1}
 NUMBER: Schema = {"type": "number"}
 FLAG: Schema = {"type": "boolean"}
+COUNT: Schema = {"type": "integer", "minimum": 1, "maximum": 100_000}
 POSITIVE: Schema = {"type": "number", "exclusiveMinimum": 0}
 RATE: Schema = {"type": "number", "minimum": 0, "description": "requests per second"}
 SIGMA: Schema = {
@@ -131,6 +134,10 @@ def _service() -> Schema:
         "slo": _value("slo", SHARE),
         "slo_period": _value("slo_period", DURATION),
         "horizon": _value("horizon", DURATION),
+        "sessions": _sessions(),
+        "connections": _connections(),
+        "checks": {"type": "array", "items": _check()},
+        "requests": _requests(),
     }
     return mapping({name: fields[name] for name in SERVICE_FIELDS}, required=("traffic",))
 
@@ -177,6 +184,17 @@ def _telemetry() -> Schema:
             **{name: _value(f"telemetry.{name}", schema) for name, schema in fields.items()},
             "labels": {"type": "object", "additionalProperties": {"type": "string"}},
             "gaps": {"type": "array", "items": mapping(gap, required=("start", "end"))},
+            "unlabelled": _value("telemetry.unlabelled", PROBABILITY),
+            "mislabelled": _value("telemetry.mislabelled", PROBABILITY),
+            "resources": _fields(
+                "telemetry.resources",
+                memory_mb=POSITIVE,
+                memory_limit_mb=POSITIVE,
+                cpu_per_request=DURATION,
+            ),
+            "logs": _fields(
+                "telemetry.logs", rate=SHARE, classes=COUNT, exponent=POSITIVE, baseline=DURATION
+            ),
         }
     )
 
@@ -189,6 +207,8 @@ def _operators() -> Schema:
             "notice_after": _value("operators.notice_after", DURATION),
             "respond": _delay("operators.respond"),
             "slow": _value("operators.slow", DURATION),
+            "rubber_stamp": _value("operators.rubber_stamp", PROBABILITY),
+            "hours": _fields("operators.hours", start=DURATION, end=DURATION, released=DURATION),
         }
     )
 
@@ -201,8 +221,101 @@ def _cluster() -> Schema:
             "router_delay": _delay("cluster.router_delay"),
             "weight_granularity": _value("cluster.weight_granularity", PERCENT),
             "split": _value("cluster.split", {"enum": [str(split) for split in Split]}),
+            "pod_capacity_rps": _value("cluster.pod_capacity_rps", POSITIVE),
+            **_pods(),
         }
     )
+
+
+def _pods() -> dict[str, Schema]:
+    """The optional parts of a cluster."""
+    phases = mapping(
+        {
+            **{part: _delay(f"cluster.phases.{part}") for part in ("schedule", "pull", "start")},
+            "probe": _value("cluster.phases.probe", DURATION),
+            "nodes": _value("cluster.phases.nodes", COUNT),
+        }
+    )
+    probe = _fields("cluster.probe", coupling=PROBABILITY, period=DURATION, failures=COUNT)
+    probe["properties"]["finds"] = _finds("cluster.probe")
+    drain = _fields("cluster.drain", pre_stop=DURATION, grace=DURATION)
+    drain["properties"]["endpoints"] = _delay("cluster.drain.endpoints")
+    return {
+        "phases": phases,
+        "probe": probe,
+        "drain": drain,
+        "controller": _fields("cluster.controller", sync=DURATION, qps=POSITIVE, burst=COUNT),
+        "autoscaler": _fields(
+            "cluster.autoscaler",
+            least=COUNT,
+            most=COUNT,
+            target=SHARE,
+            sync=DURATION,
+            tolerance=SHARE,
+            settle=DURATION,
+        ),
+    }
+
+
+def _sessions() -> Schema:
+    sticky: Schema = {"enum": [str(one) for one in Sticky]}
+    return _fields("sessions", requests=COUNT, length=DURATION, sticky=sticky)
+
+
+def _connections() -> Schema:
+    swap: Schema = {"enum": [str(one) for one in Swap]}
+    schema = _fields("connections", open=COUNT, swap=swap, drain=DURATION, grace=DURATION)
+    schema["properties"]["lifetime"] = _delay("connections.lifetime")
+    return schema
+
+
+def _requests() -> Schema:
+    never: Schema = {"anyOf": [{"const": "never"}, DURATION]}
+    budget: Schema = {"anyOf": [{"const": "none"}, SHARE]}
+    schema = _fields(
+        "requests",
+        fidelity={"enum": [str(one) for one in Fidelity]},
+        balancing={"enum": [str(one) for one in Balancing]},
+        slots=COUNT,
+        queue={"type": "integer", "minimum": 0},
+        cold_factor={"type": "number", "minimum": 1},
+        warm_up=DURATION,
+        pod_spread={"type": "number", "minimum": 0, "maximum": 2},
+        timeout=never,
+        retries={"type": "integer", "minimum": 0},
+        backoff=DURATION,
+        retry_budget=budget,
+        retry_burst=COUNT,
+    )
+    endpoint = {
+        "name": TEXT,
+        "share": _value("requests.endpoints.share", POSITIVE),
+        "mean": _value("requests.endpoints.mean", DURATION),
+        "law": _value("requests.endpoints.law", {"enum": [str(one) for one in Law]}),
+        "sigma": _value("requests.endpoints.sigma", POSITIVE),
+    }
+    schema["properties"]["endpoints"] = {"type": "array", "items": mapping(endpoint, required=("mean",))}
+    return schema
+
+
+def _check() -> Schema:
+    fields: dict[str, Schema] = {
+        "metric": TEXT,
+        "finds": _finds("checks"),
+        "false_failure": _value("checks.false_failure", PROBABILITY),
+        "duration": _value("checks.duration", DURATION),
+    }
+    return mapping(fields, required=("metric",))
+
+
+def _finds(path: str) -> Schema:
+    """Chances to find each kind of fault."""
+    return mapping({kind: _value(f"{path}.finds.{kind}", PROBABILITY) for kind in FOUND_KINDS})
+
+
+def _fields(path: str, **schemas: Schema) -> Schema:
+    """A mapping of values, each with its default."""
+    return mapping({name: _value(f"{path}.{name}", schema) for name, schema in schemas.items()})
 
 
 def _delay(path: str, *words: str) -> Schema:
@@ -212,7 +325,7 @@ def _delay(path: str, *words: str) -> Schema:
     return {"anyOf": [*_value(path, plain)["anyOf"], mapping(parts)]}
 
 
-def _value(path: str, schema: Schema) -> Schema:
+def _value(path: str, schema: Schema, part: str = "service") -> Schema:
     """A value, plain or with how it is known; its default with the default's source."""
     known = mapping(
         {
@@ -223,7 +336,7 @@ def _value(path: str, schema: Schema) -> Schema:
         required=("value",),
     )
     both: Schema = {"anyOf": [schema, known]}
-    default = DEFAULTS.get(f"service.{path}")
+    default = DEFAULTS.get(f"{part}.{path}")
     if default is None:
         return both
     both["default"] = default.value
@@ -236,9 +349,9 @@ def _value(path: str, schema: Schema) -> Schema:
 
 
 def _release() -> Schema:
-    # the size of a latency shift is a factor, of all other faults a share
+    # the size of some faults is a factor, of all others a share
     size: Schema = {
-        "description": "a share (2%), or the factor of a latency-shift",
+        "description": "a share (2%), or the factor of a latency-shift, capacity or cold-start",
         "anyOf": [POSITIVE, SHARE],
     }
     fault = {
@@ -258,6 +371,19 @@ def _release() -> Schema:
     fields: dict[str, Schema] = {
         "description": TEXT,
         "faults": {"type": "array", "items": mapping(fault, required=("kind", "size"))},
+        "schema": _schema_change(),
         "measurements": {"type": "array", "items": mapping(stated, required=("metric", "pass_probability"))},
     }
     return mapping({name: fields[name] for name in RELEASE_FIELDS})
+
+
+def _schema_change() -> Schema:
+    fields: dict[str, Schema] = {
+        "change": {"enum": [str(change) for change in Change]},
+        "touches": _value("schema.touches", PROBABILITY, "release"),
+        "writes": _value("schema.writes", PROBABILITY, "release"),
+        "migration": _value("schema.migration", {"enum": [str(one) for one in Migration]}, "release"),
+        "duration": _value("schema.duration", DURATION, "release"),
+        "contract": _value("schema.contract", DURATION, "release"),
+    }
+    return mapping(fields, required=("change",))

@@ -8,6 +8,8 @@ from pathlib import Path
 from rolloutsim.errors import ScenarioError
 from rolloutsim.policy.document import dotted
 from rolloutsim.policy.yaml_source import Scalar
+from rolloutsim.sim.clients_file import read_checks, read_connections, read_sessions
+from rolloutsim.sim.platform_file import count, read_cluster
 from rolloutsim.sim.quantities import (
     UnfitValue,
     at_least,
@@ -15,27 +17,29 @@ from rolloutsim.sim.quantities import (
     duration_ms,
     flag,
     number,
-    percent,
     positive,
     positive_ms,
+    probability,
     rate_rps,
     seconds,
     share,
     text,
     time_ms,
 )
+from rolloutsim.sim.requests.file import read_requests
 from rolloutsim.sim.scenario import (
-    Cluster,
     ConstantRate,
     DiurnalRate,
     Gap,
     Latency,
+    Logs,
     Operators,
     RecordedRate,
+    Resources,
     Service,
-    Split,
     Telemetry,
     Traffic,
+    WorkingHours,
 )
 from rolloutsim.sim.section import Section
 from rolloutsim.sim.traffic_file import read_recorded_rate, started_at
@@ -54,6 +58,10 @@ SERVICE_FIELDS = (
     "slo",
     "slo_period",
     "horizon",
+    "sessions",
+    "connections",
+    "checks",
+    "requests",
 )
 
 _RATE_KINDS = ("rate_rps", "diurnal", "recorded")
@@ -67,20 +75,29 @@ def read_service(name: str, spec: Section) -> Service:
     ------
     ScenarioError : a field that is unknown, missing, of the wrong type or out of range.
     """
-    latency = spec.section("latency").only("median", "sigma")
+    latency = _latency(spec)
     return Service(
         name=name,
         traffic=_traffic(spec),
         error_rate=spec.read("error_rate", share),
         error_icc=spec.read("error_icc", _correlation),
-        latency=Latency(latency.read("median", seconds), latency.read("sigma", positive)),
+        latency=latency,
         telemetry=_telemetry(spec.section("telemetry")),
         operators=_operators(spec.section("operators")),
-        cluster=_cluster(spec.section("cluster")),
+        cluster=read_cluster(spec.section("cluster")),
         slo=spec.read("slo", _objective),
         slo_period_ms=spec.read("slo_period", positive_ms),
         horizon_ms=spec.read("horizon", positive_ms),
+        sessions=read_sessions(spec),
+        connections=read_connections(spec),
+        checks=read_checks(spec),
+        requests=read_requests(spec, latency.median_s, latency.sigma),
     )
+
+
+def _latency(spec: Section) -> Latency:
+    section = spec.section("latency").only("median", "sigma")
+    return Latency(section.read("median", seconds), section.read("sigma", positive))
 
 
 def _traffic(spec: Section) -> Traffic:
@@ -132,7 +149,15 @@ def _telemetry(section: Section) -> Telemetry:
         "counters_from_zero",
         "left_closed",
         "history",
+        "unlabelled",
+        "mislabelled",
+        "resources",
+        "logs",
     )
+    unlabelled = section.optional("unlabelled", probability, 0.0)
+    mislabelled = section.optional("mislabelled", probability, 0.0)
+    if unlabelled + mislabelled > 1.0:
+        raise section.error("mislabelled", "more than all requests are counted elsewhere")
     interval = section.read("scrape_interval", positive_ms)
     phase = section.read_or("scrape_phase", "random", duration_ms)
     if phase is not None and phase >= interval:
@@ -149,6 +174,29 @@ def _telemetry(section: Section) -> Telemetry:
         counters_from_zero=section.read("counters_from_zero", flag),
         left_closed=section.read("left_closed", flag),
         history_ms=section.read("history", duration_ms),
+        unlabelled=unlabelled,
+        mislabelled=mislabelled,
+        resources=_resources(section.section("resources")) if section.has("resources") else None,
+        logs=_logs(section.section("logs")) if section.has("logs") else None,
+    )
+
+
+def _resources(section: Section) -> Resources:
+    section.only("memory_mb", "memory_limit_mb", "cpu_per_request")
+    return Resources(
+        memory_bytes=section.read("memory_mb", positive) * 1e6,
+        memory_limit_bytes=section.read("memory_limit_mb", positive) * 1e6,
+        cpu_s=section.read("cpu_per_request", seconds),
+    )
+
+
+def _logs(section: Section) -> Logs:
+    section.only("rate", "classes", "exponent", "baseline")
+    return Logs(
+        rate=section.read("rate", share),
+        classes=section.read("classes", count),
+        exponent=section.read("exponent", positive),
+        baseline_ms=section.read("baseline", duration_ms),
     )
 
 
@@ -183,25 +231,31 @@ def _gap(section: Section) -> Gap:
 
 
 def _operators(section: Section) -> Operators:
-    section.only("promote", "notice_excess", "notice_after", "respond", "slow")
+    section.only("promote", "notice_excess", "notice_after", "respond", "slow", "rubber_stamp", "hours")
     return Operators(
         promote=section.delay_or("promote", "never"),
         notice_excess=section.read_or("notice_excess", "never", share),
         notice_after_ms=section.read("notice_after", duration_ms),
         respond=section.delay("respond"),
         slow_s=section.read("slow", seconds),
+        rubber_stamp=section.optional("rubber_stamp", probability, 0.0),
+        hours=_hours(section.section("hours")) if section.has("hours") else None,
     )
 
 
-def _cluster(section: Section) -> Cluster:
-    section.only("pod_ready", "readiness", "router_delay", "weight_granularity", "split")
-    return Cluster(
-        pod_ready=section.delay("pod_ready"),
-        readiness=section.read("readiness", choice("shallow", "deep")),
-        router_delay=section.delay("router_delay"),
-        weight_granularity=section.read("weight_granularity", _granularity),
-        split=Split(section.read("split", choice(*Split))),
-    )
+def _hours(section: Section) -> WorkingHours:
+    section.only("start", "end", "released")
+    start, end = section.read("start", _time_of_day), section.read("end", _time_of_day)
+    if end <= start:
+        raise section.error("end", "the working day ends before it starts", f"{end / 3_600_000:g} h")
+    return WorkingHours(start, end, section.read("released", _time_of_day))
+
+
+def _time_of_day(value: Scalar) -> int:
+    found = duration_ms(value)
+    if found > 86_400_000:
+        raise UnfitValue("a time of day is at most 24h", "write 9h30m for half past nine")
+    return found
 
 
 def _correlation(value: Scalar) -> float:
@@ -225,11 +279,4 @@ def _objective(value: Scalar) -> float:
     found = share(value)
     if found in (0.0, 1.0):
         raise UnfitValue("an objective of 0 % or 100 % leaves no error budget to count", "99.9% is common")
-    return found
-
-
-def _granularity(value: Scalar) -> float:
-    found = percent(value)
-    if found == 0.0:
-        raise UnfitValue("expected a weight above 0")
     return found

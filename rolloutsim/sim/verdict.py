@@ -16,8 +16,12 @@ def outcome(world: World, run: int) -> Outcome:
     service, healthy = world.scenario.service, world.scenario.release.healthy
     end, caught_by, decided, message = _verdict(world)
     stopped = caught_by in (CaughtBy.ANALYSIS, CaughtBy.DEADLINE)
-    bad = float(world.plane.bad.sum()) + world.plane.unserved
+    toll = world.toll
+    bad = float(world.plane.bad.sum()) + world.plane.unserved + toll.beyond_usual + toll.cut_in_flight
     exposed = world.exposed_until_over
+    requests_exposed = exposed if exposed is not None else float(world.plane.exposed[1:].sum())
+    users_exposed, users_harmed = _users(world, requests_exposed, bad)
+    schema, connections = toll.schema, toll.connections
     budget = (1.0 - service.slo) * world.plane.mean_rate_rps * service.slo_period_ms / 1000.0
     over = world.promoted if end is End.PROMOTED else decided if end is End.ABORTED else None
     began = world.onset if world.onset is not None else ORIGIN_MS
@@ -33,7 +37,7 @@ def outcome(world: World, run: int) -> Outcome:
         time_to_detect_s=(decided - began) / 1000.0 if stopped and decided is not None else math.nan,
         time_to_mitigate_s=(world.mitigated - began) / 1000.0 if world.mitigated is not None else math.nan,
         bad_requests=bad,
-        requests_exposed=exposed if exposed is not None else float(world.plane.exposed[1:].sum()),
+        requests_exposed=requests_exposed,
         budget_spent=bad / budget if budget else 0.0,
         duration_s=(over - ORIGIN_MS) / 1000.0 if over is not None else service.horizon_ms / 1000.0,
         pod_hours=world.extra_pod_ms / 3_600_000.0,
@@ -41,7 +45,43 @@ def outcome(world: World, run: int) -> Outcome:
         human_waits=world.people.waits,
         measurements=world.measurements,
         message=message,
+        unserved=toll.unserved,
+        restore_s=_restore_s(world),
+        users_exposed=users_exposed,
+        users_harmed=users_harmed,
+        cut_connections=connections.cut if connections is not None else 0.0,
+        cut_requests=toll.cut_in_flight,
+        schema_violations=schema.violations if schema is not None else 0.0,
+        rows_at_risk=schema.rows_at_risk if schema is not None else 0.0,
+        free_rollback_s=_free_rollback_s(world),
+        mixed_s=toll.mixed_ms / 1000.0,
+        overlap_s=toll.overlap_ms / 1000.0,
     )
+
+
+def _users(world: World, requests_exposed: float, bad: float) -> tuple[float, float]:
+    """Users that met the new version, and those that it harmed: without sessions, requests."""
+    sessions = world.toll.sessions
+    if sessions is None:
+        return requests_exposed, max(0.0, bad)
+    horizon = world.scenario.service.horizon_ms
+    over = world.over_ms
+    return sessions.users(horizon, horizon if over is None else over - ORIGIN_MS)
+
+
+def _restore_s(world: World) -> float:
+    """From the decision to stop, by whomever, until users were as well off as before the release."""
+    decided = [at for at in (world.gave_up, world.aborted[0] if world.aborted else None) if at is not None]
+    if not decided or world.restored is None:
+        return math.nan
+    return (world.restored - min(decided)) / 1000.0
+
+
+def _free_rollback_s(world: World) -> float:
+    schema = world.toll.schema
+    if schema is None or schema.free_until_ms is None:
+        return math.nan
+    return schema.free_until_ms / 1000.0
 
 
 def _verdict(world: World) -> tuple[End, CaughtBy, int | None, str]:

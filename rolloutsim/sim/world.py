@@ -7,6 +7,7 @@ time 0 of the scenario (`ORIGIN_MS` on the simulated clock, so that a trace read
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import simpy
 
@@ -22,6 +23,7 @@ from rolloutsim.engine import (
     Role,
     WeightSeen,
     abort,
+    approvers_needed,
     awaits_person,
     promote,
     promote_full,
@@ -33,13 +35,31 @@ from rolloutsim.sim.beginning import NEW, ORIGIN_MS, STABLE, beginning
 from rolloutsim.sim.cluster import Cluster, DeploymentController
 from rolloutsim.sim.dataplane import Conditions, DataPlane
 from rolloutsim.sim.exposition import Pool
-from rolloutsim.sim.faults import Moment, breakpoints, new_conditions, pods_never_ready, stable_conditions
+from rolloutsim.sim.faults import (
+    Moment,
+    as_readiness_sees,
+    breakpoints,
+    crash_times,
+    demand,
+    new_conditions,
+    pods_never_ready,
+    stable_conditions,
+    strained,
+)
 from rolloutsim.sim.loop import Loop
 from rolloutsim.sim.metrics import Metrics
 from rolloutsim.sim.operators import People
+from rolloutsim.sim.pod_start import PodStarts
+from rolloutsim.sim.probes import Probes
 from rolloutsim.sim.randomness import stream
+from rolloutsim.sim.requests.fidelity import RequestDataPlane
+from rolloutsim.sim.requests.model import Fidelity
+from rolloutsim.sim.requests.need import fidelity_of
 from rolloutsim.sim.router import Router, routing_of
-from rolloutsim.sim.scenario import Scenario
+from rolloutsim.sim.scaling import Scaling
+from rolloutsim.sim.scenario import FaultKind, Scenario
+from rolloutsim.sim.sessions import StickyShare
+from rolloutsim.sim.toll import Sight, Toll
 from rolloutsim.sim.traffic import rate_rps
 from rolloutsim.telemetry import PRESETS
 from rolloutsim.trace import Truth
@@ -49,6 +69,11 @@ __all__ = ["NEW", "ORIGIN_MS", "STABLE", "World"]
 POOLS = (Pool(0, STABLE, False), Pool(1, NEW, True), Pool(1, NEW, False))
 """The stable version; the new one by way of the canary Service; the new one by any other way."""
 OPERATOR = "simulated operator"
+PIECE_MS = 600_000
+"""A run whose requests are played is played in pieces of this length, so that somebody can look on."""
+NOWHERE = 1e-9
+"""A share that finds no pod counts above this: below, it is rounding."""
+STREAMS = ("pods", "crash", "router", "people", "readiness", "endpoints")
 
 
 class World:
@@ -74,18 +99,24 @@ class World:
         self.metrics: Metrics
         self._record = record
         self._truth = truth
-        self._draws = {name: stream(seed, run, name) for name in ("pods", "crash", "router", "people")}
-        self._service, self._release = scenario.service, scenario.release
+        self._draws = {name: stream(seed, run, name) for name in STREAMS}
+        self._service = scenario.service
+        self._release = as_readiness_sees(
+            scenario.release, scenario.service, self._draws["readiness"].uniform
+        )
         self._never_ready = pods_never_ready(self._release, self._service)
-        self.env = simpy.Environment(ORIGIN_MS)
         self.router = _router(policy, scenario)
         self._moves = 0
         self._moved_at = ORIGIN_MS
         self._looks = 0
         self._looked_at: tuple[int, int] | None = None
         self._conditions: tuple[Conditions, ...] = ()
+        self._shares = (1.0, 0.0)
+        self._pods_seen: tuple[tuple[tuple[int, ...], int], ...] = ()
         self._new_began: int | None = None
+        self.env = simpy.Environment(ORIGIN_MS)
         self._set_up_loop()
+        self._set_up_hard_cases()
         self._set_up_traffic(seed, run, latency)
         self.people = People(
             self._service.operators,
@@ -93,6 +124,7 @@ class World:
             self.loop.after,
             promote=self._promote,
             give_up=self._give_up,
+            now=lambda: self.loop.now - ORIGIN_MS,
         )
         self._asked = False
         self.peak_pods = policy.replicas
@@ -101,7 +133,9 @@ class World:
         self._pods = policy.replicas
         self.onset: int | None = None
         self.mitigated: int | None = None
+        self.restored: int | None = None
         self.exposed_until_over: float | None = None
+        self.over_ms: int | None = None
         self.promoted: int | None = None
         self.aborted: tuple[int, str] | None = None
         self.gave_up: int | None = None
@@ -118,12 +152,50 @@ class World:
         self.loop = Loop(
             self.env, session, self, self, before_tick=self._refresh, after_tick=self._after_tick
         )
+        model = self._service.cluster
         self.loop.cluster = Cluster(
-            self.env, self._pod_start, self._pods_changed, min_ready_ms=policy.min_ready_ms
+            self.env,
+            self._pod_start,
+            self._pods_changed,
+            min_ready_ms=policy.min_ready_ms,
+            drain=model.drain,
+            controller=model.controller,
+            linger=self._linger,
+            ending=self._pods_end,
         )
         self.loop.cluster.adopt(STABLE, policy.replicas)
         if isinstance(policy.strategy, RollingUpdate | Recreate):
-            self.loop.deployment = DeploymentController(self.loop.cluster, policy.strategy, policy.replicas)
+            self.loop.deployment = DeploymentController(
+                self.loop.cluster,
+                policy.strategy,
+                policy.replicas,
+                sync_ms=model.controller.sync_ms if model.controller else 0,
+                after=self.loop.after,
+            )
+
+    def _set_up_hard_cases(self) -> None:
+        """What a scenario asks for beyond requests, pods and weights; without it nothing is done."""
+        service = self._service
+        model = service.cluster
+        self.toll = Toll(service, self._release, self.loop.after, self._look)
+        self._tolls = bool(
+            self.toll.connections or self.toll.schema or self.toll.sessions or model.pod_capacity_rps
+        )
+        self._sticky = StickyShare(service.sessions)
+        self._starts = PodStarts(model, self._draws["pods"])
+        self._scaling = Scaling(
+            service,
+            self._release,
+            self.policy.replicas,
+            self.loop,
+            self.router,
+            lambda: self._shares,
+            self._count_pods,
+        )
+        self._probes: Probes | None = None
+        if model.probe is not None and model.probe.coupling > 0.0:
+            self._probes = Probes(model.probe, self._release, self.loop, self._draws["readiness"])
+            self._probes.begin()
 
     def _set_up_traffic(self, seed: int, run: int, latency: bool) -> None:
         service = self._service
@@ -132,14 +204,26 @@ class World:
         if phase is None:
             phase = int(stream(seed, run, "scrape").uniform(0) * telemetry.scrape_interval_ms)
         preset = PRESETS[telemetry.preset]
-        self.plane = DataPlane(
-            service,
-            seed,
-            run,
-            [pool.version for pool in POOLS],
-            preset.bounds_s if latency else (),
-            start_ms=-telemetry.history_ms,
-            phase_ms=phase,
+        versions = [pool.version for pool in POOLS]
+        bounds_s = preset.bounds_s if latency else ()
+        start_ms = -telemetry.history_ms
+        self.fidelity, _ = fidelity_of(self.scenario, self.policy.replicas)
+        self._played: RequestDataPlane | None = None
+        if self.fidelity is Fidelity.REQUEST:
+            self._played = RequestDataPlane(
+                service,
+                seed,
+                run,
+                versions,
+                bounds_s,
+                start_ms=start_ms,
+                phase_ms=phase,
+                by_router=preset.by_router,
+                demand=demand(self._release),
+            )
+            self._played.set_pods(0, range(self.policy.replicas))
+        self.plane = self._played or DataPlane(
+            service, seed, run, versions, bounds_s, start_ms=start_ms, phase_ms=phase
         )
         self.plane.change((Conditions(1.0, service.error_rate), Conditions(), Conditions()))
         self.metrics = Metrics(
@@ -190,13 +274,35 @@ class World:
         which = (STABLE, NEW).index(revision)
         if revision == NEW and self._draws["crash"].uniform(ordinal) < self._never_ready:
             return None
-        return self._draws["pods"].delay_ms(self._service.cluster.pod_ready, ordinal, which)
+        wait_ms = self._starts.ready_ms(ordinal, which)
+        if revision == NEW and self.toll.schema is not None:
+            wait_ms += self.toll.schema.wait_ms(self.loop.now - ORIGIN_MS)
+        return wait_ms
+
+    def _linger(self, deletion: int) -> int:
+        """How long routers send requests to pods that are deleted now."""
+        drain = self._service.cluster.drain
+        return self._draws["endpoints"].delay_ms(drain.endpoints, deletion) if drain else 0
+
+    def _pods_end(self, revision: str, gone: int, before: int) -> None:
+        now = self.loop.now - ORIGIN_MS
+        which = (STABLE, NEW).index(revision)
+        self.toll.deleted(now, which, gone, before, rate_rps(self._service.traffic, now))
 
     def _pods_changed(self, revision: str) -> None:
         if revision == NEW and self._new_began is None:
             self._new_began = self.loop.now - ORIGIN_MS
             self._arrange(breakpoints(self._release, self._new_began))
+            for time in crash_times(self._release, self._new_began, self._service.horizon_ms):
+                self.loop.after(time - self._new_began, self._crash)
         self.loop.pods_changed(revision)
+
+    def _crash(self) -> None:
+        """All new pods crash, start again, and count from zero."""
+        pool = self.loop.cluster.pools.get(NEW)
+        if pool is not None and pool.ready:
+            self.metrics.restart(self.loop.now - ORIGIN_MS, 1)
+            self.loop.cluster.restart(NEW)
 
     def _arrange(self, times: list[int]) -> None:
         """Look at the world again at these times (ms from the release)."""
@@ -221,33 +327,77 @@ class World:
         self._looked_at = moved
         now = self.loop.now - ORIGIN_MS
         ready = {name: pool.ready for name, pool in cluster.pools.items()}
-        stable, canary, new = self.router.shares(STABLE, NEW, ready)
+        serving = ready
+        if cluster.lingers:
+            serving = {name: pool.serving for name, pool in cluster.pools.items()}
+            refusing = {name: pool.refusing for name, pool in cluster.pools.items()}
+            weights = self.router.shares(STABLE, NEW, serving, refusing)
+        else:
+            weights = self.router.shares(STABLE, NEW, ready)
+        stable, canary, new = weights
+        if self._sticky.matters:
+            stable, canary, new = self._sticky.shares(now, weights)
+        self._shares = (stable, canary + new)
         moment = Moment(now, self._new_began, canary + new, rate_rps(self._service.traffic, now))
-        conditions = (
+        conditions: tuple[Conditions, ...] = (
             stable_conditions(self._service, self._release, stable, moment),
             new_conditions(self._service, self._release, canary, moment),
             new_conditions(self._service, self._release, new, moment),
         )
+        usual = conditions[0]
+        if self._tolls:
+            broken = self.toll.schema.broken if self.toll.schema is not None else (0.0, 0.0)
+            capacity = self._service.cluster.pod_capacity_rps
+            pods = (serving.get(STABLE, 0), serving.get(NEW, 0))
+            load = (moment.rate_rps * stable, moment.rate_rps * (canary + new) * demand(self._release))
+            conditions = strained(conditions, broken, load, pods, capacity)
         self._count_pods()
         alive = (ready.get(STABLE, 0) > 0, ready.get(NEW, 0) > 0)
-        if conditions == self._conditions and not self.metrics.alive_differs(alive):
+        pods_moved = self._played is not None and self._pods_moved()
+        if conditions == self._conditions and not pods_moved and not self.metrics.alive_differs(alive):
             return
         self.metrics.advance(now)
+        if self._played is not None:
+            for version, (ordinals, lingering) in enumerate(self._pods_seen):
+                self._played.set_pods(version, ordinals, lingering)
         self._conditions = conditions
         self.plane.change(conditions)
         self.metrics.alive(alive)
-        self._look_for_harm(now, stable, canary + new)
+        extra = max(0.0, conditions[0].error_rate - usual.error_rate)
+        bad = self.plane.bad_rates(now)
+        bads = float(bad[0]), float(bad[1])
+        self._look_for_harm(bads, stable, canary + new, extra)
+        self._see_toll(now, bads, weights[1] + weights[2], extra, (ready.get(STABLE, 0), ready.get(NEW, 0)))
         if self._truth is not None:
             self._tell_truth(conditions, moment.rate_rps)
 
-    def _look_for_harm(self, now: int, stable: float, new: float) -> None:
-        bad = self.plane.bad_rates(now)
-        worse, nowhere = float(bad[1] - bad[0]), max(0.0, 1.0 - stable - new)
-        self.people.see(new * worse + nowhere * (1.0 - float(bad[0])))
-        touched = new > 0.0 and (worse > 0.0 or self._conditions[1].wrong_rate > 0.0)
+    def _pods_moved(self) -> bool:
+        """Whether other pods are there than when this was last asked; `_pods_seen` are those that are."""
+        pools = [self.loop.cluster.pools.get(revision) for revision in (STABLE, NEW)]
+        seen = tuple(
+            (tuple(pod.ordinal for pod in pool.pods if pod.ready), pool.lingering) if pool else ((), 0)
+            for pool in pools
+        )
+        moved = seen != self._pods_seen
+        self._pods_seen = seen
+        return moved
+
+    def _see_toll(
+        self, now: int, bad: tuple[float, float], weight: float, extra: float, pods: tuple[int, int]
+    ) -> None:
+        wrong = self._conditions[1].wrong_rate
+        bads = (bad[0], 1.0 - (1.0 - bad[1]) * (1.0 - wrong))
+        self.toll.see(Sight(now, self._shares, weight, bads, bad[0] - extra, pods))
+
+    def _look_for_harm(self, bad: tuple[float, float], stable: float, new: float, extra: float) -> None:
+        worse, nowhere = bad[1] - bad[0], max(0.0, 1.0 - stable - new)
+        self.people.see(new * worse + nowhere * (1.0 - bad[0]) + extra)
+        touched = (new > 0.0 and (worse > 0.0 or self._conditions[1].wrong_rate > 0.0)) or extra > 0.0
         if self.onset is None and (touched or nowhere > 0.0):
             self.onset = self.loop.now
         decided = self.aborted is not None or self.gave_up is not None
+        if decided and self.restored is None and new == extra == 0.0 and nowhere <= NOWHERE:
+            self.restored = self.loop.now
         if decided and self.mitigated is None and new == 0.0:
             self.mitigated = self.loop.now
             self._rollout_over()
@@ -256,11 +406,12 @@ class World:
         """Nothing that happens from now on counts as exposure."""
         self._catch_up()
         if self.exposed_until_over is None:
+            self.over_ms = self.loop.now
             self.exposed_until_over = float(self.plane.exposed[1:].sum())
 
     def _count_pods(self) -> None:
         now, pods = self.loop.now, self.loop.cluster.total()
-        self.extra_pod_ms += max(0, self._pods - self.policy.replicas) * (now - self._pods_since)
+        self.extra_pod_ms += max(0, self._pods - self._scaling.wanted) * (now - self._pods_since)
         self._pods_since, self._pods = now, pods
         self.peak_pods = max(self.peak_pods, pods)
 
@@ -288,6 +439,8 @@ class World:
             match event:
                 case Promoted(revision=revision) if revision == NEW and self.promoted is None:
                     self.promoted = self.loop.now
+                    if self.toll.schema is not None:
+                        self.toll.schema.promoted(self.loop.now - ORIGIN_MS)
                     if self._release.healthy:
                         self._rollout_over()
                 case Aborted(message=message) if self.aborted is None:
@@ -314,7 +467,11 @@ class World:
     def _promote(self) -> None:
         self._asked = False
         session = self.loop.session
-        self.loop.hear(promote(session.policy, session.state, self.loop.now, OPERATOR))
+        patch = promote(session.policy, session.state, self.loop.now, OPERATOR)
+        approvers = approvers_needed(session.policy, session.state, patch)
+        if approvers:  # whoever a gate names is who is asked
+            patch = replace(patch, actor=min(approvers))
+        self.loop.hear(patch)
 
     def _give_up(self) -> None:
         """Abort what is in progress; roll back what was promoted."""
@@ -334,20 +491,31 @@ class World:
 
     # --- play -------------------------------------------------------------------------------------
 
-    def play(self) -> None:
-        """Ask for the release and play to the horizon."""
+    def play(self, progress: Callable[[int, int], object] | None = None) -> None:
+        """Ask for the release and play to the horizon; ``progress`` hears of (minutes played, in all)."""
         horizon = ORIGIN_MS + self._service.horizon_ms
         self._arrange(breakpoints(self._release, None))
         self._watch_the_load()
         self.loop.hear(ReleaseAsked(ORIGIN_MS, NEW))
+        while self._played is not None and self.env.now + PIECE_MS < horizon:
+            self.env.run(until=int(self.env.now) + PIECE_MS)
+            self._catch_up()
+            if progress is not None:
+                progress((int(self.env.now) - ORIGIN_MS) // 60_000, self._service.horizon_ms // 60_000)
         self.env.run(until=horizon)
         self._count_pods()
         self._catch_up()
+        self.toll.close(self._service.horizon_ms)
 
     def _watch_the_load(self) -> None:
-        """Faults that depend on the load are looked at every minute."""
-        if any(fault.above_rps > 0.0 for fault in self._release.faults):
+        """What depends on the load, or changes by itself, is looked at from time to time."""
+        limited = self._service.cluster.pod_capacity_rps is not None
+        if limited or any(fault.above_rps > 0.0 for fault in self._release.faults):
             self._arrange(list(range(60_000, self._service.horizon_ms, 60_000)))
+        if self._sticky.matters:
+            self._arrange(list(range(0, self._service.horizon_ms, self._sticky.step_ms)))
+        if any(fault.kind is FaultKind.COLD_START for fault in self._release.faults):
+            self._arrange(list(range(0, self._service.horizon_ms, 15_000)))
 
 
 def _router(policy: Policy, scenario: Scenario) -> Router:

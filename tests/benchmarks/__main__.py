@@ -12,7 +12,7 @@ from statistics import median
 
 import numpy as np
 
-from . import processes, rollouts
+from . import goals, processes, rollouts
 from .measure import SIZES, Row
 
 __all__ = ["BENCHMARKS", "line", "main"]
@@ -24,6 +24,7 @@ BENCHMARKS = {
     "compare": processes.compare,
     "memory": processes.memory,
     "workers": processes.workers,
+    "goals": goals.goals,
 }
 WIDTHS = "{:<46} {:>9} {:>19} {:<10} {:>6} {:<4}"
 

@@ -30,6 +30,16 @@ class Sizes:
     compare_runs: int
     memory_runs: tuple[int, int]
     worker_runs: int
+    pool_s: int
+    """Simulated seconds of the pool, for loops that are compiled."""
+    balanced_s: int
+    peer_s: int
+    """Simulated seconds, for peers in plain Python."""
+    memory_s: int
+    tasks: int
+    same_runs: int
+    same_played: int
+    pairs: int
 
 
 SIZES = Sizes(
@@ -39,6 +49,14 @@ SIZES = Sizes(
     compare_runs=400,
     memory_runs=(400, 4000),
     worker_runs=1600,
+    pool_s=3600,
+    balanced_s=1800,
+    peer_s=30,
+    memory_s=3600,
+    tasks=2000,
+    same_runs=64,
+    same_played=6,
+    pairs=200,
 )
 
 
@@ -99,17 +117,20 @@ class Child:
     printed: str
 
 
-def python(code: str, *arguments: str) -> Child:
+def python(code: str, *arguments: str, cache: Path | None = None) -> Child:
     """Run Python code in a fresh interpreter, in the root of the clone.
 
     ``cpu_s`` is user and system time of the child and of those of its children that it waited for. Byte
     code may be written, as it is on a user's machine: otherwise a start would measure the compiler.
+    ``cache`` is a folder for compiled kernels, instead of the usual one.
 
     Raises
     ------
     subprocess.CalledProcessError : the child failed.
     """
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
+    if cache is not None:
+        environment["NUMBA_CACHE_DIR"] = str(cache)
     before, start = _children_s(), time.perf_counter()
     done = subprocess.run(
         [sys.executable, "-c", code, *arguments],

@@ -27,6 +27,14 @@ TINY = Sizes(
     compare_runs=1,
     memory_runs=(1, 2),
     worker_runs=17,  # more than one task
+    pool_s=30,
+    balanced_s=15,
+    peer_s=1,
+    memory_s=15,
+    tasks=64,
+    same_runs=2,
+    same_played=1,
+    pairs=4,
 )
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rolloutsim.errors import ScenarioError
-from rolloutsim.sim.defaults import DEFAULTS
+from rolloutsim.sim.defaults import DEFAULTS, OPTIONAL_PARTS
 from rolloutsim.sim.scenario import (
     Basis,
     ConstantRate,
@@ -67,7 +67,7 @@ def inputs(scenario: Scenario) -> dict[str, Input]:
 
 
 def test_there_are_files() -> None:
-    assert len(SERVICES) == 4
+    assert len(SERVICES) == 5
     assert len(RELEASES) == 11
     assert len(WORLDS) == 5
 
@@ -119,7 +119,8 @@ def test_a_service_with_nothing_but_traffic_is_all_defaults() -> None:
     found = inputs(scenario)
     assert found.pop("service.traffic.rate_rps") == Input("service.traffic.rate_rps", "100", Basis.STATED)
     unused = {path for path in DEFAULTS if ".diurnal." in path or ".recorded." in path}
-    assert set(found) == set(DEFAULTS) - unused
+    optional = {path for path in DEFAULTS if path.startswith(tuple(OPTIONAL_PARTS))}
+    assert set(found) == set(DEFAULTS) - unused - optional
     for path, entry in found.items():
         assert (entry.basis, entry.source) == (DEFAULTS[path].basis, DEFAULTS[path].source)
         assert entry.basis in (Basis.ASSUMED, Basis.SOURCE)
@@ -462,7 +463,7 @@ BAD_RELEASES = [
     ("  faults: [{kind: error-step, size: 2%, above_weight: 0.2}]", 5, "write 0.2% or 20%"),
     ("  faults: [{kind: error-step, size: 2%, above_weight: 120}]", 5, "between 0 and 100 percent"),
     ("  faults: [{kind: error-step, size: 2%, above_rps: -1}]", 5, "a rate cannot be negative"),
-    ("  faults: [{kind: latency-shift, size: 20%}]", 5, "the size of a latency shift is a factor"),
+    ("  faults: [{kind: latency-shift, size: 20%}]", 5, "the size of this kind of fault is a factor"),
     ("  faults: [{kind: latency-shift, size: 0}]", 5, "a factor above 0"),
     ("  faults: [{kind: leak, size: 2%}]", 5, "spec.faults[0].ramp: the field 'ramp' is missing"),
     ("  faults: [{kind: leak, size: 2%, ramp: 0s}]", 5, "a duration above 0"),

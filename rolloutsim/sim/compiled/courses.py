@@ -1,0 +1,273 @@
+"""All courses that a policy can take in a scenario, rehearsed when the first run takes them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rolloutsim.outcomes import Outcome
+from rolloutsim.policy.model import Policy
+from rolloutsim.sim.compiled import kernel
+from rolloutsim.sim.compiled.formula import DEPTH, formula
+from rolloutsim.sim.compiled.plan import MARKS, MOST_COUNTERS, MOST_MEASUREMENTS, plan
+from rolloutsim.sim.compiled.refusal import NotCompiled
+from rolloutsim.sim.compiled.rehearsal import Rehearsal
+from rolloutsim.sim.compiled.telemetry import SeriesRead, flat
+from rolloutsim.sim.dataplane import Conditions, DataPlane
+from rolloutsim.sim.metrics import DAY_S
+from rolloutsim.sim.platform import Split
+from rolloutsim.sim.randomness import stream
+from rolloutsim.sim.requests.model import Fidelity
+from rolloutsim.sim.requests.need import fidelity_of
+from rolloutsim.sim.scenario import ConstantRate, Scenario
+from rolloutsim.sim.traffic import minute_shape
+from rolloutsim.sim.verdict import outcome
+from rolloutsim.sim.world import POOLS
+from rolloutsim.telemetry import PRESETS
+
+__all__ = ["Courses", "courses_of"]
+
+MOST_COURSES = 512
+"""Courses that are kept. A rehearsal costs about as much as a run by the ordinary path."""
+PATIENCE = 16
+"""Courses more than every second run has that do not mean that it is not worth while."""
+COUNTED = (
+    "arrivals",
+    "routing",
+    *(f"{what}/{pool.version}" for what in ("errors", "latency") for pool in POOLS),
+)
+"""The streams of the counts, in the order of the data plane."""
+STREAMS = tuple(dict.fromkeys(COUNTED))
+KEPT = 8
+"""Pairs of policy and scenario whose courses are kept."""
+
+
+@dataclass(slots=True, eq=False)
+class Course:
+    """One course: its rehearsal, and the courses that branch off from it at an event with a verdict.
+
+    ``plan`` is for the kernel, worked out when ``series`` series were known.
+    """
+
+    rehearsal: Rehearsal
+    verdicts: Mapping[int, int]
+    plan: kernel.Plan | None = None
+    series: int = 0
+    branches: dict[tuple[int, int], Course] = field(default_factory=dict)
+
+
+class Courses:
+    """The courses of a policy in a scenario; `play` gives the rows of runs.
+
+    A course is the same for all replications as long as chance does not move the control plane (pods, routes,
+    people); one that chance moves is rehearsed for its own run alone.
+
+    Raises
+    ------
+    NotCompiled : by all methods, when this policy and scenario are to be left to the ordinary path.
+    """
+
+    def __init__(self, policy: Policy, scenario: Scenario) -> None:
+        self._policy, self._scenario = policy, scenario
+        service = scenario.service
+        telemetry = service.telemetry
+        if not isinstance(service.traffic.rate, ConstantRate):
+            raise NotCompiled("traffic that is not constant")
+        if telemetry.resources is not None or telemetry.logs is not None:
+            raise NotCompiled("series beside requests")
+        if telemetry.unlabelled or telemetry.mislabelled:
+            raise NotCompiled("requests that are counted elsewhere")
+        if service.cluster.phases is None and service.cluster.pod_ready.sigma:
+            raise NotCompiled("a control plane that chance moves")
+        if fidelity_of(scenario, policy.replicas)[0] is not Fidelity.AGGREGATE:
+            raise NotCompiled("requests that are played one by one")
+        shape = minute_shape(service.traffic)
+        self._world = kernel.World(
+            interval=telemetry.scrape_interval_ms,
+            per_ms=service.traffic.rate.rate_rps / 1000.0,
+            shape=-1.0 if shape is None else shape,
+            icc=service.error_icc,
+            exact=service.cluster.split is Split.EXACT,
+            lag=telemetry.lag_ms,
+            missed=telemetry.missed,
+            from_zero=telemetry.counters_from_zero,
+            left_closed=int(telemetry.left_closed),
+            first_minute=-telemetry.history_ms // kernel.MINUTE_MS - 1,
+        )
+        self._read = SeriesRead(service)
+        self._series: kernel.Series | None = None
+        self._totals = self._at_the_beginning(0)
+        self._root: Course | None = None
+        self._courses = self._runs = 0
+        self._refused = ""
+
+    def play(self, seed: int, run: int) -> Outcome:
+        """The row of one replication."""
+        if self._refused:
+            raise NotCompiled(self._refused)
+        try:
+            if self._root is None:
+                self._root = self._rehearsed(seed, run, {})
+                if self._root.rehearsal.drawn:
+                    raise NotCompiled("a control plane that chance moves")
+            while True:
+                row = self._follow(self._root, seed, run)
+                if row is not None:
+                    self._runs += 1
+                    return row
+        except NotCompiled as refusal:
+            self._refused = str(refusal)
+            raise
+
+    def _follow(self, course: Course, seed: int, run: int) -> Outcome | None:
+        """The row; None if a new course reads series that were not followed from the beginning."""
+        known = len(self._read)
+        world, series, keys = self._world, self._series_now(), self._keys(seed, run)
+        state = self._fresh(seed, run)
+        first = 0
+        while True:
+            left = int(kernel.follow(world, series, self._plan(course), keys, state, first))
+            if left < 0:
+                break
+            course = self._branch(course, left, state, seed, run)
+            if len(self._read) != known:
+                return None
+            first = left + 1
+        played = course.rehearsal
+        played.ledger.settle(state.accounts)
+        if played.exposed_until_over is not None:
+            played.exposed_until_over = float(state.marks[0, 1:].sum())
+        return outcome(played, run)
+
+    # --- courses ----------------------------------------------------------------------------------
+
+    def _rehearsed(self, seed: int, run: int, verdicts: Mapping[int, int]) -> Course:
+        self._courses += 1
+        if self._courses > min(MOST_COURSES, PATIENCE + self._runs // 2):
+            raise NotCompiled("runs that all take courses of their own")
+        rehearsal = Rehearsal(self._policy, self._scenario, seed, run, verdicts)
+        rehearsal.rehearse()
+        for asked in rehearsal.asked:
+            for sum_ in formula(asked.query).sums:
+                self._read.select(sum_.selector)
+        return Course(rehearsal, verdicts)
+
+    def _branch(self, course: Course, event: int, state: kernel.Run, seed: int, run: int) -> Course:
+        """The course that the verdict of a measurement leads to."""
+        ordinal = course.rehearsal.events[event][2]
+        verdict = int(state.verdicts[ordinal])
+        known = course.branches.get((event, verdict))
+        if known is not None:
+            return known
+        asked = course.rehearsal.asked
+        this = asked[ordinal]
+        phase = this.judgement.phases[verdict]
+        verdicts = dict(course.verdicts)
+        verdicts[ordinal] = verdict
+        if phase != kernel.ERROR:
+            # Whatever else they were, earlier verdicts of the kind fill up the metric's limit.
+            for earlier in range(ordinal):
+                one, letter = asked[earlier], int(state.verdicts[earlier])
+                same = (one.run, one.metric.name) == (this.run, this.metric.name)
+                if same and one.judgement.phases[letter] == phase:
+                    verdicts[earlier] = letter
+        branch = self._rehearsed(seed, run, verdicts)
+        begun, other = course.rehearsal.events[: event + 1], branch.rehearsal.events[: event + 1]
+        if begun != other:
+            raise NotCompiled("a course that changes before the verdict that changes it")
+        if not branch.rehearsal.drawn:
+            course.branches[event, verdict] = branch
+        return branch
+
+    # --- what the kernel needs --------------------------------------------------------------------
+
+    def _plan(self, course: Course) -> kernel.Plan:
+        if course.plan is None or course.series != len(self._read):
+            course.plan = plan(course.rehearsal, course.verdicts, self._read)
+            course.series = len(self._read)
+        return course.plan
+
+    def _series_now(self) -> kernel.Series:
+        """The series that are known now."""
+        if self._series is not None and len(self._series.owners) == len(self._read):
+            return self._series
+        telemetry = self._scenario.service.telemetry
+        terms, births = flat(self._read.values), flat(self._read.births)
+        self._series = kernel.Series(
+            gaps=np.array([(gap.start_ms, gap.end_ms) for gap in telemetry.gaps], np.int64).reshape(-1, 2),
+            terms=terms[0],
+            term=terms[1],
+            births=births[0],
+            birth=births[1],
+            owners=self._read.owners,
+        )
+        buckets = len(PRESETS[telemetry.preset].bounds_s) + 1 if self._read.reads_latency else 0
+        self._totals = self._at_the_beginning(buckets)
+        return self._series
+
+    def _at_the_beginning(self, buckets: int) -> NDArray[np.int64]:
+        """The totals of the pools when the history begins."""
+        service = self._scenario.service
+        telemetry = service.telemetry
+        bounds_s = PRESETS[telemetry.preset].bounds_s if buckets else ()
+        versions = [pool.version for pool in POOLS]
+        plane = DataPlane(service, 0, 0, versions, bounds_s, start_ms=-telemetry.history_ms, phase_ms=0)
+        plane.change((Conditions(1.0, service.error_rate), Conditions(), Conditions()))
+        if not telemetry.counters_from_zero:
+            requests = math.floor(plane.mean_rate_rps * DAY_S)
+            errors = math.floor(requests * service.error_rate)
+            plane.seed_totals(0, requests - errors, errors)
+        return plane.now().totals[0]
+
+    def _keys(self, seed: int, run: int) -> kernel.Keys:
+        telemetry = self._scenario.service.telemetry
+        phase = telemetry.scrape_phase_ms
+        if phase is None:
+            phase = int(stream(seed, run, "scrape").uniform(0) * telemetry.scrape_interval_ms)
+        dispersion, missed = stream(seed, run, "dispersion"), stream(seed, run, "missed")
+        return kernel.Keys(phase, dispersion.low, dispersion.high, missed.low, missed.high)
+
+    def _fresh(self, seed: int, run: int) -> kernel.Run:
+        """A run before its history begins."""
+        words = {name: stream(seed, run, name) for name in STREAMS}
+        keys = np.array([(words[name].low, words[name].high) for name in COUNTED], dtype=np.int64)
+        service = self._scenario.service
+        start, end = -service.telemetry.history_ms, service.horizon_ms
+        rows = (end - start) // service.telemetry.scrape_interval_ms + 3
+        series, pools = len(self._read), len(POOLS)
+        at = np.zeros(kernel.QUERIES + 1, dtype=np.int64)
+        at[kernel.NOW] = at[kernel.SINCE] = start
+        at[kernel.ASKING] = 1
+        at[kernel.CONDITIONS] = -1
+        return kernel.Run(
+            at=at,
+            keys=keys,
+            totals=self._totals.copy(),
+            carry=np.zeros(pools),
+            accounts=np.zeros((pools + 1, 2)),
+            marks=np.zeros((MARKS, pools)),
+            factors=np.full((end - start) // kernel.MINUTE_MS + 4, np.nan),
+            exists=np.zeros(series, dtype=np.bool_),
+            times=np.empty(rows, dtype=np.int64),
+            values=np.empty((rows, series)),
+            published=np.empty((rows, series), dtype=np.int64),
+            counters=np.zeros((MOST_COUNTERS, 2), dtype=np.int64),
+            verdicts=np.empty(MOST_MEASUREMENTS, dtype=np.int64),
+            means=np.empty(rows),
+            rows=np.empty((rows, *self._totals.shape), dtype=np.int64),
+            answer=np.empty((2, DEPTH)),
+        )
+
+
+@lru_cache(maxsize=KEPT)
+def courses_of(policy: Policy, scenario: Scenario) -> Courses | None:
+    """The courses of a policy in a scenario, None if the fast path does not know them."""
+    try:
+        return Courses(policy, scenario)
+    except NotCompiled:
+        return None

@@ -1,0 +1,136 @@
+"""Whole rollouts whose requests are played one by one, and how much pairing gains."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+import rolloutsim as rs
+from rolloutsim.policy import load_policy_text
+from rolloutsim.sim import run
+from rolloutsim.sim.dataplane import Scrapes
+from rolloutsim.sim.requests.fidelity import RequestDataPlane
+from rolloutsim.sim.requests.layout import STARTED
+from rolloutsim.sim.requests.model import Client, Endpoint, Fidelity, Pods, Requests
+from rolloutsim.sim.requests.plane import Lane
+from rolloutsim.sim.scenario import Latency, Measurements, Scenario
+from rolloutsim.sim.world import World
+
+from .measure import Goal, Row, Sizes
+from .peers.outside import Peers
+from .plane import balanced
+from .rollouts import gated_inputs
+
+__all__ = ["pairs", "whole"]
+
+HERE = Path(__file__).parent
+QUERY = ("prometheus:", "---\napiVersion: networking")
+
+
+def watched_inputs() -> tuple[rs.Policy, rs.Scenario]:
+    """The canary with a gate every 5 s whose requests meet on ten pods of 8 slots."""
+    policy, scenario = gated_inputs()
+    requests = Requests(
+        (Endpoint(64.0, sigma=0.8326),),
+        pods=Pods(8, 64),
+        client=Client(1_000.0, 2, 100.0),
+        fidelity=Fidelity.REQUEST,
+    )
+    service = replace(scenario.service, latency=Latency(0.04525, 0.8326), requests=requests)
+    return policy, replace(scenario, service=service)
+
+
+def without_queries(scenario: Scenario) -> tuple[rs.Policy, rs.Scenario]:
+    """The same, but what is asked every 5 s needs no PromQL: its answer is stated."""
+    text = (HERE / "gated-canary.yaml").read_text(encoding="utf-8")
+    start, end = (text.index(mark) for mark in QUERY)
+    policy = load_policy_text(text[:start] + "web: {url: http://gate}\n" + text[end:])
+    release = replace(scenario.release, measurements=(Measurements("error-rate", 1.0),))
+    return policy, replace(scenario, release=release)
+
+
+class Spent:
+    """CPU seconds that requests and scrapes take, while this is in force."""
+
+    def __enter__(self) -> Spent:
+        self.seconds = 0.0
+        self._advance = advance = RequestDataPlane.advance
+
+        def timed(plane: RequestDataPlane, until_ms: int) -> Scrapes | None:
+            start = time.process_time()
+            scrapes = advance(plane, until_ms)
+            self.seconds += time.process_time() - start
+            return scrapes
+
+        RequestDataPlane.advance = timed  # type: ignore[method-assign]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        RequestDataPlane.advance = self._advance  # type: ignore[method-assign]
+
+
+def _play(policy: rs.Policy, scenario: rs.Scenario, seed: int) -> tuple[float, float, int]:
+    """CPU seconds in all, of the data plane, and attempts, of one rollout."""
+    with run._garbage_kept(), Spent() as spent:
+        start = time.process_time()
+        world = World(policy, scenario, seed, 0)
+        world.play()
+        whole = time.process_time() - start
+    if world.promoted is None or world._played is None:
+        raise RuntimeError("the rollout to be measured should be promoted, request by request")
+    attempts = int(world._played._played.counts[:, STARTED].sum())
+    return whole, spent.seconds, attempts
+
+
+def whole(sizes: Sizes, peers: Peers) -> list[Row]:
+    """A canary of half an hour on the balanced pods, looked at every 5 s."""
+    policy, scenario = watched_inputs()
+    plain, stated = without_queries(scenario)
+    simpy = peers.python("simpy_balanced", sizes.peer_s)
+    runs: list[float] = []
+    times: tuple[list[float], list[float]] = ([], [])
+    shares: tuple[list[float], list[float]] = ([], [])
+    for turn in range(sizes.rounds + 1):
+        theirs = simpy(turn + 1)
+        for which, inputs in enumerate(((plain, stated), (policy, scenario))):
+            seconds, spent, attempts = _play(*inputs, turn)
+            if turn:
+                times[which].append(attempts / seconds / theirs)
+                shares[which].append(100.0 * (1.0 - spent / seconds))
+                if which:
+                    runs.append(1.0 / seconds)
+    faster, slower = (tuple(found) for found in times)
+    return [
+        Row("G4 whole rollouts of 30 min, 360 queries", "rollouts/s", tuple(runs)),
+        Row("G4 whole rollout without PromQL / SimPy", "x", faster, Goal(200, at_least=True)),
+        Row("G4 whole rollout with PromQL / SimPy", "x", slower, Goal(200, at_least=True)),
+        Row("G4 control plane without PromQL", "% of CPU", tuple(shares[0]), Goal(10, at_least=False)),
+        Row("G4 control plane with PromQL", "% of CPU", tuple(shares[1]), Goal(25, at_least=False)),
+    ]
+
+
+def pairs(sizes: Sizes) -> list[Row]:
+    """Common random numbers: variance of the difference of two policies, independent seeds over paired.
+
+    On the balanced pods a canary of 10 % with 10 % errors is aborted after 150 s or after 180 s; counted
+    are the errors of five minutes.
+    """
+    errors = np.array(
+        [[_errors(run, abort_s) for abort_s in (150, 180)] for run in range(sizes.pairs)], dtype=np.float64
+    )
+    one, other = errors.T
+    gain = float((np.var(one, ddof=1) + np.var(other, ddof=1)) / np.var(one - other, ddof=1))
+    return [Row("G10 variance, independent seeds / paired", "x", (gain,), Goal(20, at_least=True))]
+
+
+def _errors(run_number: int, abort_s: int) -> int:
+    plane = balanced(1, run=run_number)
+    plane.conditions([Lane(0.02), Lane(0.1)])
+    plane.advance(1_000.0 * abort_s)
+    stable, canary = plane.routes
+    plane.route([replace(stable, share=1.0), replace(canary, share=0.0)])
+    plane.advance(300_000.0)
+    return int(plane.histogram[:, 1].sum())
