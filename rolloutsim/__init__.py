@@ -17,6 +17,8 @@ load_scenario                 a service, a release, or both
 simulate, compare             play policies many times: `Results`
 play, trace_run               play one run: its row; all that happened
 read_trace, write_trace       a run as a file
+vet, standard_suite, bars_on  does a policy meet its bars on a suite of faults
+replay, load_incident         what a policy would have made of a published outage
 plot_timeline                 one run over time
 plot_comparison               rates and costs of several policies
 Policy, Scenario, Results     what the functions above take and give
@@ -35,6 +37,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rolloutsim.errors import RolloutsimError
+    from rolloutsim.evidence.bars import bars_on
+    from rolloutsim.evidence.incidents import load_incident, replay
+    from rolloutsim.evidence.suite import standard_suite
+    from rolloutsim.evidence.vet import vet
     from rolloutsim.outcomes import Outcome
     from rolloutsim.plots import plot_comparison, plot_timeline
     from rolloutsim.policy import digest, load_policies, load_policy, load_policy_text
@@ -52,8 +58,10 @@ _HOMES = {
     "RolloutsimError": "errors",
     "Scenario": "sim.scenario",
     "Trace": "trace",
+    "bars_on": "evidence.bars",
     "compare": "sim.run",
     "digest": "policy",
+    "load_incident": "evidence.incidents",
     "load_policies": "policy",
     "load_policy": "policy",
     "load_policy_text": "policy",
@@ -62,8 +70,11 @@ _HOMES = {
     "plot_comparison": "plots",
     "plot_timeline": "plots",
     "read_trace": "trace",
+    "replay": "evidence.incidents",
     "simulate": "sim.run",
+    "standard_suite": "evidence.suite",
     "trace_run": "sim.run",
+    "vet": "evidence.vet",
     "write_trace": "trace",
 }
 """Where each public name lives. They are imported when they are asked for: the whole takes a second."""
@@ -75,8 +86,10 @@ __all__ = [
     "RolloutsimError",
     "Scenario",
     "Trace",
+    "bars_on",
     "compare",
     "digest",
+    "load_incident",
     "load_policies",
     "load_policy",
     "load_policy_text",
@@ -85,8 +98,11 @@ __all__ = [
     "plot_comparison",
     "plot_timeline",
     "read_trace",
+    "replay",
     "simulate",
+    "standard_suite",
     "trace_run",
+    "vet",
     "write_trace",
 ]
 

@@ -7,6 +7,11 @@ transformation", J. R. Statist. Soc. B 54, 1992, 221-228). Differences are paire
 score interval for rates (T. Tango, Statistics in Medicine 17, 1998, 891-908), Hall's interval of the
 run-by-run differences for totals.
 
+Where runs are added until a question is decided, the interval has to hold at every look: `plan_looks` says
+when to look and what each look may cost, `repeated_rate` and `repeated_mean` give the interval of one look
+(repeated confidence intervals: C. Jennison, B. W. Turnbull, J. R. Statist. Soc. B 51, 1989, 305-361). The
+chances of error of the looks add up to the stated one, so no assumption about their dependence is made.
+
 Nothing here is random: the same data give the same interval. No interval of a mean can see what no run
 has shown: where one run in a thousand costs a thousand times more, a few hundred runs are too few.
 """
@@ -15,7 +20,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 
 import numpy as np
@@ -23,17 +28,23 @@ from numpy.typing import ArrayLike, NDArray
 
 __all__ = [
     "Estimate",
+    "Looks",
     "clopper_pearson",
     "mean_interval",
     "paired_mean_difference",
     "paired_rate_difference",
+    "plan_looks",
     "rate",
+    "repeated_mean",
+    "repeated_rate",
     "runs_needed",
     "wilson",
 ]
 
 CONFIDENCE = 0.95
 
+_LEFT_FOR_LATER = 6.0
+"""Each look may cost so many times as much as the one before: most is left for the last."""
 _BISECTIONS = 60
 _ALIKE = 1e-12
 """Values whose spread is below this share of their size count as all alike."""
@@ -128,6 +139,43 @@ def paired_rate_difference(a: ArrayLike, b: ArrayLike, conf: float = CONFIDENCE)
     gained = int(np.count_nonzero(second & ~first))
     lost = int(np.count_nonzero(first & ~second))
     return Estimate((gained - lost) / n, *_tango(gained, lost, n, conf), n, "tango")
+
+
+@dataclass(frozen=True, slots=True)
+class Looks:
+    """After how many runs to look, and the chance of error that either end of the interval may have then.
+
+    The chances add up to that of the whole: whatever the look at which one stops, each end of the interval
+    is on the right side with that confidence.
+    """
+
+    runs: tuple[int, ...]
+    tails: tuple[float, ...]
+
+
+def plan_looks(cap: int, first: int = 100, error: float = 1.0 - CONFIDENCE) -> Looks:
+    """Looks after ``cap`` runs, half of them, a quarter and so on, down to ``first`` at least.
+
+    ``error`` is the chance that an end of the interval is wrong at any look.
+    """
+    if not 1 <= first <= cap or not 0.0 < error < 0.5:
+        raise ValueError("plan_looks wants 1 <= first <= cap and 0 < error < 0.5")
+    runs = [cap]
+    while runs[0] // 2 >= first:
+        runs.insert(0, runs[0] // 2)
+    shares = [_LEFT_FOR_LATER**look for look in range(len(runs))]
+    return Looks(tuple(runs), tuple(error * share / sum(shares) for share in shares))
+
+
+def repeated_rate(k: int, n: int, tail: float) -> Estimate:
+    """The share ``k / n`` at one look, whose ends are wrong with a chance of at most ``tail`` each."""
+    return Estimate(k / n, *clopper_pearson(k, n, 1.0 - 2.0 * tail), n, "repeated clopper-pearson")
+
+
+def repeated_mean(values: ArrayLike, tail: float) -> Estimate:
+    """The mean of a skewed total at one look; each end is wrong with a chance of about ``tail``."""
+    found = mean_interval(values, 1.0 - 2.0 * tail)
+    return replace(found, method="repeated hall") if found.method == "hall" else found
 
 
 def _hall(mean: float, deviation: float, skewness: float, n: int, conf: float) -> tuple[float, float]:

@@ -10,7 +10,9 @@ from typing import Any
 from rolloutsim.errors import InputError, Position
 from rolloutsim.report.comparison import comparison_page
 from rolloutsim.report.page import Page, render
+from rolloutsim.report.replay import replay_page
 from rolloutsim.report.timeline import timeline_page
+from rolloutsim.report.vetting import vetting_page
 from rolloutsim.trace import read_trace
 
 __all__ = ["page_of", "report"]
@@ -18,6 +20,8 @@ __all__ = ["page_of", "report"]
 PAGES: Mapping[str, Callable[[Mapping[str, Any]], Page]] = {
     "Simulation": comparison_page,
     "Comparison": comparison_page,
+    "Replay": replay_page,
+    "Vetting": vetting_page,
 }
 """The page of each kind of JSON document."""
 

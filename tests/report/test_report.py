@@ -30,7 +30,22 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     )
     alone = ["simulate", canary, "-s", f"{ARTICLE}/worlds/error-20pp.yaml", *common]
     assert run(app, [*alone, "--out", str(one), "--trace", str(trace)]).exit_code == 0
-    return {"compared": compared, "one": one, "trace": trace}
+    replayed = folder / "replayed.json"
+    incident = ["replay", "crates-io-2023-07-20", "--runs", "2", "-o", "json", "--out", str(replayed)]
+    assert run(app, incident).exit_code == 0
+    vetted = folder / "vetted.json"
+    bars = [
+        "p_detect>=0.9@err-step-2pp",
+        "p_detect>=0.9@err-step-20pp",
+        "time_to_detect_s_p90<=10m@err-step-20pp",
+    ]
+    asked = [word for bar in bars for word in ("--require", bar)]
+    reason = ["--waive", "p_detect@err-step-20pp=<b>known</b>"]
+    world = ["scenarios/policies/canary-guarded.yaml", "--service", "scenarios/services/api.yaml"]
+    answer = run(app, ["vet", *world, *asked, *reason, "--max-runs", "100", "--jobs", "1", "-o", "json"])
+    assert answer.exit_code == 1
+    vetted.write_text(answer.stdout, encoding="utf-8")
+    return {"compared": compared, "one": one, "trace": trace, "replayed": replayed, "vetted": vetted}
 
 
 def test_a_comparison_says_what_each_policy_stops(files: dict[str, Path]) -> None:
@@ -38,6 +53,56 @@ def test_a_comparison_says_what_each_policy_stops(files: dict[str, Path]) -> Non
     assert "rolling was played too seldom to say" in text
     assert "Good releases" in text
     assert "seed 1, 20 runs of each" in text
+
+
+def test_a_replay_says_who_would_have_caught_it(files: dict[str, Path]) -> None:
+    text = report(files["replayed"])
+    assert "2 of 3 policies would have caught it" in text
+    assert "not seen: errors-5xx read the same as for a good release" in text
+
+
+def test_a_vetting_gives_its_verdict_its_bars_and_what_would_change_it(files: dict[str, Path]) -> None:
+    text = report(files["vetted"])
+    assert "Failed: api misses 1 of 2 bars (1 waived): p_detect&gt;=0.9@err-step-2pp." in text
+    assert "threshold of error-rate: 0.05 → 0.02" in text
+    assert "&lt;b&gt;known&lt;/b&gt;" in text
+    assert "≤ 10 min" in text
+    assert "seed 1" in text
+    assert json.loads(files["vetted"].read_text(encoding="utf-8"))["suite"]["digest"] in text
+
+
+@pytest.mark.parametrize(
+    ("verdict", "low", "says", "tone"),
+    [
+        ("passed", 0.97, "Passed: api meets all 1 bars", "good"),
+        ("inconclusive", 0.5, "runs do not tell", "open"),
+    ],
+)
+def test_a_vetting_that_did_not_fail(
+    files: dict[str, Path], tmp_path: Path, verdict: str, low: float, says: str, tone: str
+) -> None:
+    document = json.loads(files["vetted"].read_text(encoding="utf-8"))
+    document.update(verdict=verdict, nearestPassingChange=None, bars=document["bars"][:1])
+    document["bars"][0].update(verdict=verdict, judged={"value": 1.0, "low": low, "high": 1.0, "runs": 100})
+    path = tmp_path / "vetted.json"
+    path.write_text(json.dumps(document), encoding="utf-8")
+    text = report(path)
+    assert says in text
+    assert f'class="verdict {tone}"' in text
+    assert ("least room" in text) == (verdict == "passed")
+
+
+def test_bars_that_were_not_judged_have_no_figure(files: dict[str, Path], tmp_path: Path) -> None:
+    """Too few runs for a mean leave a bar without an interval."""
+    document = json.loads(files["vetted"].read_text(encoding="utf-8"))
+    for bar in document["bars"]:
+        bar.update(verdict="inconclusive", judged={"value": None, "low": None, "high": None, "runs": 5})
+    document["verdict"] = "inconclusive"
+    path = tmp_path / "vetted.json"
+    path.write_text(json.dumps(document), encoding="utf-8")
+    text = report(path)
+    assert "<img" not in text
+    assert "More runs (--max-runs)" in text
 
 
 def test_a_rollout_is_told_in_order(files: dict[str, Path]) -> None:
@@ -95,7 +160,7 @@ def test_a_browser_shows_it_whole(files: dict[str, Path], tmp_path: Path) -> Non
             for width in (375, 1200):
                 page.open(html, width=width)
                 images = page.evaluate("[...document.images].map(i => i.complete && i.naturalWidth > 0)")
-                assert images == [True], name
+                assert images == [True] * (name != "replayed"), name
                 assert page.evaluate("document.documentElement.scrollWidth") <= width, name
                 assert page.evaluate("performance.getEntriesByType('resource').length") <= len(images)
             assert page.call("Page.printToPDF")["data"], name

@@ -1,0 +1,93 @@
+"""``record``: the series of a past rollout, from a Prometheus server into a bundle."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rolloutsim.cli.output import writing
+from rolloutsim.errors import InputError, Position
+
+__all__ = ["record"]
+
+_BY = "The label that tells versions apart: the one by which the policies' queries do."
+_MATCH = 'A selector of what to take, such as http_requests_total{service="api"}; may be repeated.'
+_POLICY = "Also take what these policies read, of all versions; may be repeated."
+
+
+def record(
+    prometheus: Annotated[str, typer.Option(help="Address of the server.", show_default=False)],
+    start: Annotated[str, typer.Option("--from", help="RFC 3339, or Unix seconds.", show_default=False)],
+    end: Annotated[str, typer.Option("--to", help="RFC 3339, or Unix seconds.", show_default=False)],
+    by: Annotated[str, typer.Option(help=_BY, show_default=False)],
+    out: Annotated[Path, typer.Option("--output", "-o", help="The bundle to write.", show_default=False)],
+    match: Annotated[list[str] | None, typer.Option(help=_MATCH, show_default=False)] = None,
+    policy: Annotated[
+        list[str] | None, typer.Option("--policy", "-p", help=_POLICY, show_default=False)
+    ] = None,
+    requests: Annotated[str, typer.Option(help="The counter of requests.")] = "http_requests_total",
+    bearer_file: Annotated[
+        Path | None, typer.Option(help="A file that holds a bearer token.", show_default=False)
+    ] = None,
+    ca_file: Annotated[
+        Path | None, typer.Option(help="Authorities to trust, PEM; else the system's.", show_default=False)
+    ] = None,
+) -> None:
+    """Record the series of a past rollout, for 'rolloutsim replay'.
+
+    Samples are taken as they were scraped, from 15 minutes before. What looks like a secret or a person in a
+    label is replaced by a number. Nothing on the server is changed.
+    """
+    from rolloutsim.cli.inputs import policies
+    from rolloutsim.evidence.recorded import Recorder, record_bundle, selectors_of
+    from rolloutsim.prometheus import Server
+    from rolloutsim.trace import write_trace
+
+    wanted = [*(match or ()), *selectors_of(policies(policy), by)] if policy else list(match or ())
+    if not wanted:
+        raise InputError(
+            "nothing says what to take", fix="name series with --match, or policies with --policy"
+        )
+    headers = {"Authorization": f"Bearer {_secret(bearer_file)}"} if bearer_file is not None else {}
+    server = Server(prometheus, headers, ca_file=str(ca_file or ""))
+    client = Recorder(server)
+    try:
+        manifest, samples = record_bundle(
+            client, server.shown, wanted, _time(start, "--from"), _time(end, "--to"), by, requests
+        )
+    finally:
+        client.close()
+    with writing(out):
+        write_trace(out, manifest, samples)
+    told = (
+        f"{len(samples)} samples",
+        f"{by} {', '.join(manifest['values'])}",
+        f"every {manifest['interval_ms'] / 1000:g} s with {len(manifest['gaps'])} gaps",
+        f"{sum(manifest['redacted'].values())} values of labels redacted",
+        f"{out.stat().st_size / 1e6:.1f} MB",
+    )
+    sys.stderr.write("; ".join(told) + "\n")
+
+
+def _time(text: str, option: str) -> int:
+    from rolloutsim.promql.intake import rfc3339_ms, seconds_ms
+
+    found = rfc3339_ms(text)
+    if found is not None:
+        return found
+    try:
+        return seconds_ms(text)
+    except ValueError as error:
+        raise InputError(
+            f"{option} is no time: {error}", fix="give RFC 3339 (2026-01-05T00:10:00Z), or Unix seconds"
+        ) from None
+
+
+def _secret(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise InputError(f"the file cannot be read: {error.strerror}", at=Position(str(path))) from None

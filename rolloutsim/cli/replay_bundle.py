@@ -1,0 +1,117 @@
+"""``replay`` of a recorded bundle: how it ran, decided again, and what other policies had made of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rolloutsim.cli.incidents import API_VERSION, Form, rows, wrapped
+
+if TYPE_CHECKING:
+    from rolloutsim.evidence.recorded import Bundle, Retold, Timeline
+
+__all__ = ["replay_bundle"]
+
+
+def replay_bundle(
+    path: Path, policies: Sequence[str], ran: str | None, as_run: Path | None, output: Form
+) -> tuple[str, bool]:
+    """The text to print, and whether the policy that ran was decided as it was then (if it is given)."""
+    from rolloutsim.cli.inputs import one_policy
+    from rolloutsim.evidence.incidents.choice import chosen_policies
+    from rolloutsim.evidence.recorded import load_timeline, read_bundle, retell, timeline_of
+
+    bundle = read_bundle(path)
+    timeline = load_timeline(as_run) if as_run is not None else timeline_of(bundle.trace, str(path))
+    told: list[Retold] = []
+    faithful = True
+    if ran is not None:
+        told.append(retell(one_policy(ran), bundle, timeline))
+        faithful = told[0].as_it_ran
+    if faithful:
+        told += [retell(policy, bundle, timeline) for policy in chosen_policies(policies)]
+    if output is Form.JSON:
+        return _as_json(told, faithful), faithful
+    return "\n".join(_table(bundle, timeline, told, faithful)) + "\n", faithful
+
+
+def _as_json(told: Sequence[Retold], faithful: bool) -> str:
+    from rolloutsim.evidence.incidents.quantity import as_json
+
+    spec = {"faithful": faithful, "policies": [as_json(one) for one in told]}
+    document = {"apiVersion": API_VERSION, "kind": "RecordedReplay", "spec": spec}
+    return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _table(bundle: Bundle, timeline: Timeline, told: Sequence[Retold], faithful: bool) -> Iterator[str]:
+    from rolloutsim.promql.intake import rfc3339_text
+
+    yield f"{bundle.name}: {bundle.label} {timeline.stable} -> {timeline.new}"
+    begun = rfc3339_text(timeline.started_ms)
+    done = ", ".join(f"{move.words()} {_offset(move.at_ms, timeline)}" for move in timeline.decisions())
+    yield from wrapped(f"{begun}: {done or 'nothing was decided'}", "  ", "As it ran, from ")
+    yield ""
+    yield from rows(
+        ("POLICY", "END", "AT", "SAME", "MEASURED", "BAD REQUESTS", "FROM", "TO"),
+        [_row(one, timeline) for one in told],
+    )
+    yield ""
+    if not faithful:
+        yield from wrapped(
+            f"The policy that ran was decided otherwise than then: {told[0].difference}. Either it is not "
+            "the policy that ran, or the recording lacks what it saw; no other policy was played.",
+            "  ",
+            "",
+        )
+    for one in told:
+        for line in _remarks(one, timeline):
+            yield from wrapped(line, "  ", f"{one.policy}: ")
+    yield from _notes(bundle, told)
+
+
+def _row(one: Retold, timeline: Timeline) -> tuple[str, ...]:
+    return (
+        one.policy,
+        str(one.end or "undecided"),
+        _offset(one.ended_ms, timeline) if one.ended_ms is not None else "–",
+        f"{one.same}/{one.recorded}",
+        "all" if one.line_ms is None else f"until {_offset(one.line_ms, timeline)}",
+        f"{one.bad:,.0f}",
+        f"{one.low:,.0f}",
+        f"{one.high:,.0f}",
+    )
+
+
+def _remarks(one: Retold, timeline: Timeline) -> Iterator[str]:
+    if one.gate:
+        yield f"stopped by {one.gate}: {one.message}"
+    if one.line_ms is not None:
+        line = _offset(one.line_ms, timeline)
+        yield f"measured until {line}, modelled from there on, where it did {one.difference}"
+    if one.wider_ms is not None:
+        wider = _offset(one.wider_ms, timeline)
+        yield f"extrapolation: from {wider} on the new version gets a larger share than it ever got"
+    if one.held_ms is not None:
+        held = _offset(one.held_ms, timeline)
+        yield f"extrapolation: from {held} on a version gets requests that got none, and behaves as before"
+
+
+def _notes(bundle: Bundle, told: Sequence[Retold]) -> Iterator[str]:
+    if told:
+        yield from wrapped(
+            f"bad requests as it ran: {told[0].actual_bad:,.0f}; those of the new version beyond the stable "
+            "one's share. Modelled: each version behaves as recorded, request for request, and gets another "
+            "share, with less noise than there would be; FROM and TO are its best and worst five minutes.",
+            "  ",
+            "- ",
+        )
+    lost = sum(gap.end_ms - gap.start_ms for gap in bundle.gaps) / 1000
+    gaps = f"{len(bundle.gaps)} gaps, {lost:,.0f} s in all" if bundle.gaps else "no gaps"
+    yield f"- scrapes every {bundle.interval_ms / 1000:g} s, {gaps}"
+
+
+def _offset(at_ms: int, timeline: Timeline) -> str:
+    seconds = (at_ms - timeline.started_ms) / 1000.0
+    return f"+{int(seconds // 60)}m{seconds % 60:02.0f}s"

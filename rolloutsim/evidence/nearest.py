@@ -1,0 +1,131 @@
+"""The nearest passing change: what could be moved so that a policy that failed would pass.
+
+A search over a small grid (`rolloutsim.evidence.changes`), one change, then two. Candidates are screened
+with few runs of another seed; those that look right are vetted in full, the nearest first, with the seed of
+the vetting: the numbers of a suggestion are not those that it was chosen for. It is no more than a
+suggestion: the grid is coarse, and the numbers hold for this suite on this service.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import combinations, islice
+
+from rolloutsim.evidence.bars import Bar
+from rolloutsim.evidence.changes import Change, apply, small_changes
+from rolloutsim.evidence.playing import Player, Stretch
+from rolloutsim.evidence.suite import Suite
+from rolloutsim.evidence.verdict import Verdict
+from rolloutsim.evidence.vet import Vetting, vet_with
+from rolloutsim.policy.model import Policy
+
+__all__ = ["Search", "nearest_passing"]
+
+SCREENED = 40
+"""Runs of a candidate in a scenario."""
+PAIRS = 32
+"""Pairs of changes that are screened at most."""
+CONFIRMED = 3
+"""Candidates that are vetted in full at most."""
+_OTHER_SEED = 1_000_003
+_SLACK = 0.03
+"""How much a candidate may miss a bar by in so few runs and still be taken on."""
+_HELPS = 0.05
+"""How much nearer to its bars a change alone has to bring a policy to be tried together with another."""
+
+_Changes = tuple[Change, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """What a search found: the changes and the vetting of the policy that has them, or neither.
+
+    ``tried`` counts the candidates that were played.
+    """
+
+    changes: tuple[Change, ...]
+    vetting: Vetting | None
+    tried: int
+
+
+def nearest_passing(
+    player: Player, policy: Policy, suite: Suite, vetting: Vetting, *, max_runs: int
+) -> Search:
+    """The nearest change with which ``policy`` passes the bars that count in its vetting."""
+    counted = [result for result in vetting.results if not result.waiver]
+    bars = [result.bar for result in counted]
+    missed = [result.bar for result in counted if result.verdict is not Verdict.PASSED]
+    held = [bar for bar in bars if bar not in missed]
+    screen = _Screen(player, policy, suite.fitted(policy)[0], vetting.seed + _OTHER_SEED)
+    kept = suite.only([bar.scenario for bar in bars])
+    tried = confirmed = 0
+    before = sum(_short(result.bar, result.value) for result in counted)
+    helping: list[Change] = []
+    for candidates in (_singles(policy), _pairs(policy, helping)):
+        listed = list(candidates)
+        tried += len(listed)
+        shortfalls = screen(listed, missed)
+        helping += [
+            change[0]
+            for change, short in zip(listed, shortfalls, strict=True)
+            if sum(short) < before - _HELPS and len(change) == 1
+        ]
+        fitting = [one for one, short in zip(listed, shortfalls, strict=True) if max(short) <= _SLACK]
+        for one, short in zip(fitting, screen(fitting, held), strict=True):
+            if max(short, default=0.0) > _SLACK:
+                continue
+            found = vet_with(player, apply(policy, one), kept, bars, seed=vetting.seed, max_runs=max_runs)
+            if found.verdict is Verdict.PASSED:
+                return Search(one, found, tried)
+            confirmed += 1
+            if confirmed == CONFIRMED:
+                return Search((), None, tried)
+    return Search((), None, tried)
+
+
+@dataclass(frozen=True, slots=True)
+class _Screen:
+    """Plays candidates a few times."""
+
+    player: Player
+    policy: Policy
+    suite: Suite
+    seed: int
+
+    def __call__(self, candidates: Sequence[_Changes], bars: Sequence[Bar]) -> list[list[float]]:
+        """By how much each candidate misses each bar."""
+        scenarios = self.suite.only([bar.scenario for bar in bars]).scenarios
+        stretches = [
+            Stretch(apply(self.policy, changes), scenario, self.seed, 0, SCREENED)
+            for changes in candidates
+            for scenario in scenarios
+        ]
+        played = iter(self.player(stretches))
+        found = []
+        for _ in candidates:
+            rows = {scenario.name: next(played) for scenario in scenarios}
+            found.append([_short(bar, bar.value(rows[bar.scenario])) for bar in bars])
+        return found
+
+
+def _short(bar: Bar, value: float) -> float:
+    """By how much a value misses a bar: of a share in points, of a total in parts of the bound."""
+    short = max(0.0, bar.bound - value if bar.at_least else value - bar.bound)
+    return short if bar.measure.startswith("p_") else short / max(abs(bar.bound), 1e-9)
+
+
+def _singles(policy: Policy) -> Iterator[_Changes]:
+    for change in sorted(small_changes(policy), key=lambda one: one.distance):
+        yield (change,)
+
+
+def _pairs(policy: Policy, helping: Sequence[Change]) -> Iterator[_Changes]:
+    """Pairs in which one change helps alone, the nearest first; read after the singles were screened."""
+    names = {str(change) for change in helping}
+    pairs = [
+        pair
+        for pair in combinations(small_changes(policy), 2)
+        if pair[0].what != pair[1].what and names & {str(change) for change in pair}
+    ]
+    yield from islice(sorted(pairs, key=lambda pair: pair[0].distance + pair[1].distance), PAIRS)

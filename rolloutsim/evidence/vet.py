@@ -1,0 +1,253 @@
+"""Vet a policy: play it through a suite until every bar is decided, or the cap on runs is reached.
+
+Runs are added in looks (`rolloutsim.estimates.plan_looks`): after each, the bars that are still open are
+judged by intervals that hold at all looks together, and only the scenarios of open bars are played further.
+A policy that misses a bar by little is passed by chance in at most 5 of 100 vettings; since all bars have to
+be passed, several bars make that rarer. A bar that is met by little can fail by chance as rarely, each.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rolloutsim.errors import InputError, Position
+from rolloutsim.estimates import Estimate, Looks, mean_interval, plan_looks, rate
+from rolloutsim.evidence.bars import Bar
+from rolloutsim.evidence.playing import Player, Stretch, players
+from rolloutsim.evidence.suite import Suite
+from rolloutsim.evidence.verdict import BarResult, Verdict, judge, overall
+from rolloutsim.evidence.waivers import Waiver, waived
+from rolloutsim.outcomes import Outcome
+from rolloutsim.policy import digest
+from rolloutsim.policy.model import Policy
+from rolloutsim.sim.needs import check
+from rolloutsim.sim.scenario import Basis, Scenario
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["FIRST_LOOK", "MAX_RUNS", "Seen", "Vetting", "vet", "vet_with"]
+
+FIRST_LOOK = 100
+"""Runs of every scenario, whether a bar stands on it or not."""
+MAX_RUNS = 1600
+"""Runs of one scenario at most: a share near a half is known to 2 percentage points then."""
+
+Progress = Callable[[int, int], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the first look showed of a scenario: information, not a verdict.
+
+    ``stopped`` is the share of runs in which the policy stopped it: p_detect, or p_false_abort where the
+    release is good.
+    """
+
+    scenario: str
+    healthy: bool
+    stopped: Estimate
+    bad_requests: Estimate
+
+
+@dataclass(frozen=True, slots=True)
+class Vetting:
+    """What a vetting found, and what it takes to find it again."""
+
+    policy: str
+    policy_digest: str
+    service: str
+    suite: str
+    suite_digest: str
+    results: tuple[BarResult, ...]
+    seen: tuple[Seen, ...]
+    looks: Looks
+    seed: int
+    runs: int
+    """Runs in all."""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def verdict(self) -> Verdict:
+        """The verdict on the policy."""
+        return overall(self.results)
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row per bar; ``low`` and ``high`` bound what was judged: for a quantile a share of runs."""
+        import pandas as pd
+
+        frame = pd.DataFrame(
+            {
+                "bar": str(result.bar),
+                "scenario": result.bar.scenario,
+                "value": result.value,
+                "low": result.estimate.low,
+                "high": result.estimate.high,
+                "runs": result.estimate.n,
+                "verdict": str(result.verdict),
+                "waiver": result.waiver,
+            }
+            for result in self.results
+        )
+        frame.attrs["provenance"] = {
+            "policy": self.policy_digest,
+            "suite": self.suite_digest,
+            "seed": self.seed,
+        }
+        return frame
+
+    def _repr_html_(self) -> str:
+        title = html.escape(f"policy {self.policy} {self.verdict}: seed {self.seed}, {self.runs} runs")
+        notes = "".join(f"<li>{html.escape(note)}</li>" for note in self.notes)
+        return f"<p>{title}</p>{self.to_frame().to_html(index=False)}<ul>{notes}</ul>"
+
+
+def vet(
+    policy: Policy,
+    suite: Suite,
+    bars: Sequence[Bar],
+    *,
+    waivers: Sequence[Waiver] = (),
+    seed: int = 1,
+    max_runs: int = MAX_RUNS,
+    jobs: int | None = 1,
+    executor: Executor | None = None,
+    progress: Progress | None = None,
+) -> Vetting:
+    """Vet a policy against bars.
+
+    Parameters
+    ----------
+    suite, bars : from `load_suite` and `bars_on`.
+    waivers : bars whose verdict does not count, each with its reason.
+    seed : root of all randomness: the same seed gives the same vetting, whatever ``jobs`` is.
+    max_runs : of one scenario.
+    jobs : worker processes; None takes one per core.
+    executor : any ``concurrent.futures.Executor`` to use instead.
+    progress : called with (runs done, runs that are sure to be wanted).
+
+    Raises
+    ------
+    InputError : a bar that so many runs can never show to be met; a waiver of no bar.
+    ScenarioError : the simulated world cannot play a metric of the policy.
+    """
+    with players(jobs, executor) as player:
+        return vet_with(
+            player, policy, suite, bars, waivers=waivers, seed=seed, max_runs=max_runs, progress=progress
+        )
+
+
+def vet_with(
+    player: Player,
+    policy: Policy,
+    suite: Suite,
+    bars: Sequence[Bar],
+    *,
+    waivers: Sequence[Waiver] = (),
+    seed: int = 1,
+    max_runs: int = MAX_RUNS,
+    progress: Progress | None = None,
+) -> Vetting:
+    """As `vet`, with runs from ``player``."""
+    looks = plan_looks(max_runs, min(FIRST_LOOK, max_runs))
+    _refuse_unreachable(bars, looks)
+    fitted, notes = suite.fitted(policy)
+    for scenario in fitted.scenarios:
+        check(policy, scenario)
+    reasons = waived(bars, waivers)
+    runs: dict[str, list[Outcome]] = {scenario.name: [] for scenario in fitted.scenarios}
+    results: dict[Bar, BarResult] = {}
+    for count, tail in zip(looks.runs, looks.tails, strict=True):
+        wanted = [one for one in fitted.scenarios if not results or _open(one, results)]
+        _play(player, policy, wanted, seed, count, runs, progress)
+        for bar in bars:
+            if bar not in results or bar.scenario in {one.name for one in wanted}:
+                results[bar] = _settled(results.get(bar), bar, runs[bar.scenario], tail, reasons)
+        if not any(_open(one, results) for one in fitted.scenarios):
+            break
+    return Vetting(
+        policy=policy.name,
+        policy_digest=digest(policy),
+        service=suite.service,
+        suite=suite.name,
+        suite_digest=suite.digest,
+        results=tuple(results[bar] for bar in bars),
+        seen=tuple(_seen(one, runs[one.name][: looks.runs[0]]) for one in fitted.scenarios),
+        looks=looks,
+        seed=seed,
+        runs=sum(map(len, runs.values())),
+        notes=(*_basis(fitted.scenarios), *_not_modelled(policy), *notes),
+    )
+
+
+def _settled(
+    before: BarResult | None, bar: Bar, runs: Sequence[Outcome], tail: float, reasons: dict[Bar, str]
+) -> BarResult:
+    """The result at this look; what was decided at an earlier one stays."""
+    if before is not None and before.verdict is not Verdict.INCONCLUSIVE:
+        return before
+    estimate = bar.estimate(runs, tail)
+    return BarResult(bar, judge(bar, estimate), bar.value(runs), estimate, reasons.get(bar, ""))
+
+
+def _open(scenario: Scenario, results: dict[Bar, BarResult]) -> bool:
+    """Whether more runs of a scenario could decide something."""
+    return any(
+        bar.scenario == scenario.name and result.verdict is Verdict.INCONCLUSIVE and not result.waiver
+        for bar, result in results.items()
+    )
+
+
+def _play(
+    player: Player,
+    policy: Policy,
+    scenarios: Sequence[Scenario],
+    seed: int,
+    count: int,
+    runs: dict[str, list[Outcome]],
+    progress: Progress | None,
+) -> None:
+    """Play these scenarios up to ``count`` runs each."""
+    stretches = [Stretch(policy, one, seed, len(runs[one.name]), count) for one in scenarios]
+    done = sum(map(len, runs.values()))
+    total = done + sum(one.last - one.first for one in stretches)
+    for stretch, rows in zip(stretches, player(stretches), strict=True):
+        runs[stretch.scenario.name].extend(rows)
+        done += len(rows)
+        if progress is not None:
+            progress(done, total)
+
+
+def _refuse_unreachable(bars: Sequence[Bar], looks: Looks) -> None:
+    for bar in bars:
+        needed = bar.needs(looks.tails[-1])
+        if needed > looks.runs[-1]:
+            raise InputError(
+                f"{looks.runs[-1]} runs can never show that {bar} is met",
+                at=Position("--max-runs"),
+                fix=f"it takes {needed} if all agree: raise --max-runs, or ask for less",
+            )
+
+
+def _seen(scenario: Scenario, runs: Sequence[Outcome]) -> Seen:
+    healthy = scenario.release.healthy
+    stopped = sum(run.false_abort if healthy else run.detected for run in runs)
+    bad = mean_interval([run.bad_requests for run in runs])
+    return Seen(scenario.name, healthy, rate(stopped, len(runs)), bad)
+
+
+def _basis(scenarios: Sequence[Scenario]) -> tuple[str, ...]:
+    """How the numbers of the service are known; faults are suppositions and are not counted."""
+    first = scenarios[0]
+    inputs = [one for one in first.inputs if one.path.startswith("service.")]
+    counts = {basis: sum(one.basis is basis for one in inputs) for basis in Basis}
+    said = ", ".join(f"{count} {basis}" for basis, count in counts.items() if count)
+    return (f"service {first.service.name}: inputs: {said}",) if said else ()
+
+
+def _not_modelled(policy: Policy) -> tuple[str, ...]:
+    return tuple(f"policy {policy.name}: not modelled: {item}" for item in policy.not_modelled)

@@ -1,0 +1,83 @@
+"""Which assumed inputs move a verdict: found where one is known to, and not where none does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rolloutsim.evidence.sensitivity import alternatives, most_influential, sensitivity, with_sensitivity
+from rolloutsim.policy import load_policy
+from rolloutsim.sim.model_card import left_out, model_card
+from rolloutsim.sim.run import compare
+from rolloutsim.sim.scenario import Basis, Input
+from rolloutsim.sim.scenario_file import load_scenario
+
+SCENARIOS = Path(__file__).parents[2] / "scenarios"
+WORLD = """\
+apiVersion: rolloutsim.dev/v1alpha1
+kind: Scenario
+metadata: {name: edge}
+spec:
+  service:
+    name: api
+    traffic: {rate_rps: {value: 100, basis: measured}}
+    error_rate: {value: 4%, basis: assumed, source: a guess}
+    latency: {median: {value: 60ms, basis: measured}, sigma: {value: 0.6, basis: measured}}
+  release: {name: good}
+"""
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "others"),
+    [
+        ("service.traffic.rate_rps", "100", ("50", "200")),
+        ("service.error_rate", "0.1%", ("0.05%", "0.2%")),
+        ("service.operators.notice_after", "5m", ("2.5m", "10m")),
+        ("service.cluster.readiness", "shallow", ("deep",)),
+        ("service.telemetry.preset", "app", ()),
+        ("service.telemetry.missed", "0%", ("5%",)),
+        ("service.horizon", "2h", ()),
+        ("service.operators.promote.sigma", "0.0", ()),
+    ],
+)
+def test_half_and_double_where_they_mean_something(path, value, others):
+    assert alternatives(Input(path, value, Basis.ASSUMED)) == others
+
+
+def test_the_input_that_the_verdict_hangs_on_is_found(tmp_path):
+    """A gate at 5 % and a service that fails 4 %: twice that is aborted always."""
+    file = tmp_path / "edge.yaml"
+    file.write_text(WORLD, encoding="utf-8")
+    policy = load_policy(SCENARIOS / "article" / "canary.yaml")
+    found = sensitivity([policy], [str(file)], runs=8)
+    assert not any("rate_rps" in one.path or "latency" in one.path for one in found)
+    first = most_influential(found)[0]
+    assert first.path == "service.error_rate"
+    assert first.stopped[1] - first.stopped[0] >= 0.5
+    assert "service.error_rate 4% -> 8%" in str(first)
+    results = with_sensitivity(compare([policy], [load_scenario(file)], runs=4), [policy], [str(file)])
+    assert any(note.startswith("moves the verdict: service.error_rate") for note in results.notes)
+    assert len(results.to_json()["modelCard"]["movesTheVerdict"]) <= 3
+
+
+def test_every_result_has_its_model_card():
+    policy = load_policy(SCENARIOS / "article" / "canary.yaml")
+    scenario = load_scenario(SCENARIOS / "article" / "worlds" / "good.yaml")
+    card = compare([policy], [scenario], runs=2).to_json()["modelCard"]
+    told = card["scenarios"]["good"]
+    assert sum(told["inputs"].values()) == len(scenario.inputs)
+    assert told["assumed"]["service.error_rate"] == "0.1%"
+    assert told["dispersion"] == {"requestsPerMinute": 1.0, "errorCorrelation": 0.0}
+    assert "long-lived connections" in told["notModelled"]
+    assert "aggregate" in card["fidelity"]
+    assert model_card([policy], [scenario], "x")["fidelity"] == "x"
+
+
+def test_what_is_modelled_is_not_left_out(tmp_path):
+    file = tmp_path / "s.yaml"
+    parts = "    sessions: {}\n    connections: {}\n    cluster: {drain: {}, phases: {}, autoscaler: {}}\n"
+    file.write_text(WORLD.replace("  release:", parts + "  release:"), encoding="utf-8")
+    left = left_out(load_scenario(file))
+    assert not {"service.sessions", "service.connections", "service.cluster.drain"} & set(left)
+    assert "service.cluster.probe" in left

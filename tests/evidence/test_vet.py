@@ -1,0 +1,324 @@
+"""Vetting: what is played, when it stops, and how seldom its verdict is luck."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from rolloutsim.errors import InputError, ScenarioError
+from rolloutsim.evidence.bars import bars_on
+from rolloutsim.evidence.certify import certify
+from rolloutsim.evidence.document import vetting_json
+from rolloutsim.evidence.nearest import nearest_passing
+from rolloutsim.evidence.playing import Stretch, players
+from rolloutsim.evidence.verdict import Verdict
+from rolloutsim.evidence.vet import FIRST_LOOK, MAX_RUNS, Vetting, vet, vet_with
+from rolloutsim.evidence.waivers import Waiver
+from rolloutsim.outcomes import Outcome
+from rolloutsim.permit import Running, pack, refusals
+from rolloutsim.policy import digest
+from rolloutsim.policy.model import Policy
+from rolloutsim.sim.run import play
+from tests.evidence.made_up import bernoulli, policy, suite
+
+NOW = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
+CLEAR = {"err-step-2pp": 1.0, "err-step-5pp": 1.0, "err-step-20pp": 1.0, "crashloop": 1.0}
+"""Chances to be stopped of a policy that meets the default bars."""
+
+
+def made_up(chances: dict[str, float], *bars: str, seed: int = 1, names: Sequence[str] = ()) -> Vetting:
+    faults = suite(*names)
+    chosen = bars_on(faults, bars) if bars else bars_on(faults)
+    return vet_with(bernoulli(chances), policy(), faults, chosen, seed=seed)
+
+
+def runs_of(vetting: Vetting) -> dict[str, int]:
+    return {result.bar.scenario: result.estimate.n for result in vetting.results}
+
+
+# --- when it stops --------------------------------------------------------------------------------
+
+
+def test_a_clear_case_takes_few_runs() -> None:
+    vetting = made_up(CLEAR)
+    assert vetting.verdict is Verdict.PASSED
+    assert runs_of(vetting) == {
+        "err-step-2pp": 200,
+        "err-step-5pp": 200,
+        "err-step-20pp": 800,
+        "crashloop": 800,
+        "healthy": 400,
+        "metrics-gap": 400,
+        "no-traffic": 400,
+        "noisy-baseline": 200,
+    }
+    assert vetting.runs == sum(runs_of(vetting).values()) + FIRST_LOOK * (len(suite().names) - 8)
+
+
+def test_a_hopeless_case_takes_fewer() -> None:
+    vetting = made_up({}, "p_detect>=0.95@leak", names=["leak"])
+    assert vetting.verdict is Verdict.FAILED
+    assert vetting.runs == FIRST_LOOK
+
+
+def test_at_the_bar_it_plays_to_the_cap_and_says_that_it_does_not_know() -> None:
+    vetting = made_up({"leak": 0.95}, "p_detect>=0.95@leak", names=["leak"], seed=3)
+    assert vetting.verdict is Verdict.INCONCLUSIVE
+    assert vetting.runs == MAX_RUNS
+
+
+def test_what_is_decided_stays_decided_while_others_are_open() -> None:
+    """Two bars on one scenario: the first is judged by the runs that there were, not by later ones."""
+    vetting = made_up({"leak": 0.95}, "p_detect>=0.5@leak", "p_abort>=0.95@leak", names=["leak"], seed=3)
+    first, second = vetting.results
+    assert (first.verdict, first.estimate.n) == (Verdict.PASSED, FIRST_LOOK)
+    assert second.estimate.n == MAX_RUNS
+
+
+def test_every_scenario_is_seen_once() -> None:
+    vetting = made_up({**CLEAR, "leak": 0.5})
+    assert [seen.scenario for seen in vetting.seen] == list(suite().names)
+    assert {seen.stopped.n for seen in vetting.seen} == {FIRST_LOOK}
+    (leak,) = [seen for seen in vetting.seen if seen.scenario == "leak"]
+    assert leak.stopped.value == pytest.approx(0.5, abs=0.2)
+
+
+def test_a_waived_bar_is_judged_once_and_does_not_count() -> None:
+    faults = suite("leak", "healthy")
+    bars = bars_on(faults, ("p_detect>=0.95@leak", "p_false_abort<=0.02@healthy"))
+    waiver = Waiver("p_detect", "leak", "no gate sees it")
+    vetting = vet_with(bernoulli({"leak": 0.94}), policy(), faults, bars, waivers=[waiver])
+    leak, healthy = vetting.results
+    assert (leak.waiver, leak.estimate.n, healthy.estimate.n) == ("no gate sees it", FIRST_LOOK, 400)
+    assert vetting.verdict is Verdict.PASSED
+
+
+def test_what_so_few_runs_can_never_show_is_refused_before_anything_is_played() -> None:
+    faults = suite("leak")
+    bars = bars_on(faults, ("p_detect>=0.9999@leak",))
+    with pytest.raises(
+        InputError, match=r"^--max-runs: 1600 runs can never show .*; it takes \d+ if all agree"
+    ):
+        vet_with(bernoulli({}), policy(), faults, bars)
+    mean = bars_on(faults, ("bad_requests<=10@leak",))
+    with pytest.raises(InputError, match="it takes 800"):
+        vet_with(bernoulli({}), policy(), faults, mean, max_runs=400)
+
+
+def test_a_policy_that_cannot_be_played_is_refused_before_anything_is_played() -> None:
+    from rolloutsim.policy import load_policy_text
+    from tests.evidence.made_up import GUARDED
+
+    text = GUARDED.read_text().replace(
+        "          address:",
+        "          rangeQuery: {start: 'now() - duration(\"5m\")', end: now(), step: 1m}\n          address:",
+    )
+    ranged = load_policy_text(text)
+    with pytest.raises(ScenarioError, match="rangeQuery"):
+        vet_with(bernoulli({}), ranged, suite("leak"), bars_on(suite("leak"), ("p_detect>=0.9@leak",)))
+
+
+def test_a_vetting_as_a_frame() -> None:
+    vetting = made_up(CLEAR)
+    frame = vetting.to_frame()
+    assert list(frame["bar"]) == [str(result.bar) for result in vetting.results]
+    assert frame.attrs["provenance"]["seed"] == 1
+    assert "policy api passed: seed 1" in vetting._repr_html_()
+
+
+def test_progress_is_told() -> None:
+    told: list[tuple[int, int]] = []
+    faults = suite("healthy")
+    vetting = vet_with(
+        bernoulli({}),
+        policy(),
+        faults,
+        bars_on(faults),
+        progress=lambda done, total: told.append((done, total)),
+    )
+    assert told == [(100, 100), (200, 200), (400, 400)]
+    assert vetting.runs == 400
+
+
+# --- how seldom it is luck ------------------------------------------------------------------------
+
+
+def four_errors_from(bar: float, side: float) -> float:
+    truth = bar
+    for _ in range(100):
+        variance = max(truth * (1.0 - truth), bar * (1.0 - bar))
+        truth = bar + side * 4.0 * math.sqrt(variance / MAX_RUNS)
+    return truth
+
+
+LUCK = {
+    "err-step-2pp": ("p_detect>=0.9", four_errors_from(0.9, 1.0), Verdict.PASSED),
+    "err-step-5pp": ("p_detect>=0.9", four_errors_from(0.9, -1.0), Verdict.FAILED),
+    "healthy": ("p_false_abort<=0.05", four_errors_from(0.05, -1.0), Verdict.PASSED),
+    "metrics-gap": ("p_false_abort<=0.05", four_errors_from(0.05, 1.0), Verdict.FAILED),
+}
+
+
+def test_with_200_seeds_the_verdict_never_flips() -> None:
+    """Truths four standard errors from the bar: right, or in at most 2 % inconclusive, and never wrong."""
+    faults = suite(*LUCK)
+    bars = bars_on(faults, [f"{bar}@{name}" for name, (bar, _, _) in LUCK.items()])
+    player = bernoulli({name: truth for name, (_, truth, _) in LUCK.items()})
+    found: dict[str, Counter[Verdict]] = {name: Counter() for name in LUCK}
+    for seed in range(200):
+        for result in vet_with(player, policy(), faults, bars, seed=seed).results:
+            found[result.bar.scenario][result.verdict] += 1
+    for name, (_, _, right) in LUCK.items():
+        assert set(found[name]) <= {right, Verdict.INCONCLUSIVE}
+        assert found[name][Verdict.INCONCLUSIVE] <= 4
+
+
+def test_at_the_bar_it_seldom_decides() -> None:
+    faults = suite("healthy")
+    bars = bars_on(faults, ("p_false_abort<=0.05",))
+    player = bernoulli({"healthy": 0.05})
+    found = Counter(vet_with(player, policy(), faults, bars, seed=seed).verdict for seed in range(300))
+    for wrong in (Verdict.PASSED, Verdict.FAILED):
+        assert found[wrong] / 300 <= 0.05 + 3.0 * math.sqrt(0.05 * 0.95 / 300)
+
+
+# --- the same again -------------------------------------------------------------------------------
+
+
+def test_the_same_seed_gives_the_same_certificate_but_for_its_times() -> None:
+    first, second, other = (made_up({**CLEAR, "healthy": 0.005}, seed=seed) for seed in (1, 1, 2))
+    assert vetting_json(first) == vetting_json(second)
+    a, b = certify(first, NOW), certify(second, NOW + timedelta(days=1))
+    assert pack(a) != pack(b)
+    assert pack(certify(second, NOW)) == pack(a)
+    assert pack(certify(other, NOW)) != pack(a)
+
+
+def test_a_certificate_of_a_vetting_counts_if_and_only_if_it_passed() -> None:
+    running = Running(1, "0.1.0")
+    for chances, counts in (
+        (CLEAR, True),
+        ({**CLEAR, "crashloop": 0.9}, False),
+        ({**CLEAR, "err-step-2pp": 0.95}, False),
+    ):
+        vetting = made_up(chances, seed=4)
+        against = refusals(
+            certify(vetting, NOW), policy_digest=digest(policy()), now=NOW, running=running, place=None
+        )
+        assert (vetting.verdict is Verdict.PASSED) is counts is (not against)
+
+
+def test_runs_come_in_the_order_in_which_they_were_asked_for() -> None:
+    """From any executor the same as one after the other."""
+    chosen, faults = policy(), suite("crashloop", "err-step-20pp").scenarios
+    stretches = [Stretch(chosen, one, 5, first, last) for one in faults for first, last in ((0, 3), (3, 25))]
+    expected = [
+        [play(chosen, one.scenario, seed=5, run=run) for run in range(one.first, one.last)]
+        for one in stretches
+    ]
+
+    def same(found: list[Sequence[Outcome]]) -> bool:
+        return list(map(repr, found)) == list(map(repr, expected))
+
+    with players(1) as player:
+        assert same([list(rows) for rows in player(stretches)])
+    with ThreadPoolExecutor(2) as pool, players(executor=pool) as player:
+        assert same([list(rows) for rows in player(stretches)])
+        assert list(player([])) == []
+
+
+def test_the_simulator_is_asked() -> None:
+    faults = suite("crashloop", "err-step-20pp")
+    bars = bars_on(faults, ("p_detect>=0.9", "time_to_detect_s_p90<=11m@err-step-20pp"))
+    vetting = vet(policy(), faults, bars, max_runs=100)
+    assert vetting.verdict is Verdict.PASSED
+    assert [result.value for result in vetting.results[:2]] == [1.0, 1.0]
+    assert 250.0 < vetting.results[2].value < 660.0
+    assert vetting.notes[0].startswith("service api: inputs: ")
+
+
+@pytest.mark.slow
+def test_worker_processes_change_nothing() -> None:
+    faults = suite("crashloop", "err-step-20pp")
+    bars = bars_on(faults, ("p_detect>=0.9",))
+    one, two = (vet(policy(), faults, bars, max_runs=200, jobs=jobs) for jobs in (1, 2))
+    assert pack(certify(one, NOW)) == pack(certify(two, NOW))
+
+
+# --- the nearest passing change -------------------------------------------------------------------
+
+
+def threshold(policy: Policy) -> float:
+    from rolloutsim.policy.analyses import analyses_of
+
+    (analysis,) = analyses_of(policy)
+    return float(analysis.metrics[0].success_condition.rsplit("<", 1)[1])
+
+
+def limit(policy: Policy) -> int:
+    from rolloutsim.policy.analyses import analyses_of
+
+    (analysis,) = analyses_of(policy)
+    return analysis.metrics[0].failure_limit
+
+
+def searched(chance: object, *names: str) -> Iterator[object]:
+    player = bernoulli(chance)  # type: ignore[arg-type]
+    faults = suite(*names)
+    bars = bars_on(faults)
+    vetting = vet_with(player, policy(), faults, bars)
+    assert vetting.verdict is Verdict.FAILED
+    search = nearest_passing(player, policy(), faults, vetting, max_runs=MAX_RUNS)
+    yield from ([str(change) for change in search.changes], search.vetting, search.tried)
+
+
+def test_the_nearest_change_that_passes_is_found() -> None:
+    """A world that is known: 2 % is seen from thresholds up to 0.03 on, a good one killed below 0.02."""
+
+    def chance(policy: Policy, name: str) -> float:
+        if name == "healthy":
+            return 0.5 if threshold(policy) < 0.02 else 0.0
+        return 1.0 if threshold(policy) <= 0.03 else 0.1
+
+    changes, vetting, _ = searched(chance, "err-step-2pp", "healthy")
+    assert changes == ["threshold of error-rate 0.05 -> 0.03"]
+    assert isinstance(vetting, Vetting)
+    assert vetting.verdict is Verdict.PASSED
+    assert vetting.seed == 1
+
+
+def test_two_changes_where_one_is_not_enough() -> None:
+    def chance(policy: Policy, name: str) -> float:
+        if name == "healthy":
+            return 0.3 if threshold(policy) < 0.02 and limit(policy) < 5 else 0.0
+        return 1.0 if threshold(policy) <= 0.01 else 0.0
+
+    changes, _, tried = searched(chance, "err-step-2pp", "healthy")
+    assert changes == [
+        "failureLimit of error-rate 3 -> 5",
+        "threshold of error-rate 0.05 -> 0.01",
+    ]
+    assert isinstance(tried, int)
+    assert tried > 21
+
+
+def test_where_nothing_helps_nothing_is_suggested() -> None:
+    assert list(searched({}, "err-step-2pp", "healthy")) == [[], None, 21]
+
+
+def test_a_waived_bar_need_not_be_met_by_the_suggestion() -> None:
+    faults = suite("err-step-2pp", "err-step-5pp", "healthy")
+
+    def chance(policy: Policy, name: str) -> float:
+        return 1.0 if name == "err-step-5pp" and threshold(policy) < 0.05 else 0.0
+
+    player = bernoulli(chance)
+    waiver = Waiver("p_detect", "err-step-2pp", "later")
+    vetting = vet_with(player, policy(), faults, bars_on(faults), waivers=[waiver])
+    search = nearest_passing(player, policy(), faults, vetting, max_runs=MAX_RUNS)
+    assert [str(change) for change in search.changes] == ["threshold of error-rate 0.05 -> 0.04"]
