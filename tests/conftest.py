@@ -12,3 +12,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="DIR",
         help="folder of expected values, instead of the copies beside the conformance and oracle tests",
     )
+    parser.addoption(
+        "--kubeconfig",
+        default=None,
+        metavar="FILE",
+        help="a cluster for the tests marked 'cluster', instead of the embedded API server",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "cluster: runs on any Kubernetes API server, see --kubeconfig")

@@ -33,7 +33,13 @@ def test_a_notebook_uses_the_public_api_only_and_claims_something(path: Path) ->
     assert "assert " in code
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(path, id=path.stem, marks=() if path is NOTEBOOKS[0] else pytest.mark.slow)
+        for path in NOTEBOOKS
+    ],
+)
 def test_a_notebook_runs(path: Path) -> None:
     notebook = read(path)
     NotebookClient(

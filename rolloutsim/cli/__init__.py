@@ -4,8 +4,10 @@ Data goes to standard output, everything else to standard error. Exit codes:
 
 ===  =========================================================================
 0    fine
-1    a verdict failed: ``lint`` found an error, a ``test`` did not hold
+1    a verdict failed: ``lint`` found an error, a ``test`` did not hold, a ``vet`` bar was missed
 2    wrong usage, or an input that the message names
+3    no verdict: the bars of ``vet`` could not be decided with the runs that it may play
+5    not permitted: no certificate that covers this policy, here and now
 130  interrupted
 ===  =========================================================================
 
@@ -19,14 +21,27 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from rolloutsim.cli.abort import abort, undo
 from rolloutsim.cli.about import version
 from rolloutsim.cli.export import export
+from rolloutsim.cli.incidents import incidents
+from rolloutsim.cli.lab import lab
 from rolloutsim.cli.lint import lint
+from rolloutsim.cli.plan import plan
 from rolloutsim.cli.play import compare, simulate
 from rolloutsim.cli.policy_tests import run_tests
+from rolloutsim.cli.power import power
 from rolloutsim.cli.query import query, serve
+from rolloutsim.cli.rbac import rbac
+from rolloutsim.cli.record import record
+from rolloutsim.cli.replay import replay
 from rolloutsim.cli.report import report
+from rolloutsim.cli.rollout import pause, promote, retry, unpause
+from rolloutsim.cli.run import resume, run
 from rolloutsim.cli.schema import schema
+from rolloutsim.cli.status import explain, status
+from rolloutsim.cli.verify import verify
+from rolloutsim.cli.vet import vet
 from rolloutsim.errors import RolloutsimError
 
 __all__ = ["app", "main"]
@@ -56,12 +71,31 @@ app = typer.Typer(
 )
 app.command()(simulate)
 app.command()(compare)
+app.command()(vet)
+app.command()(verify)
+app.command()(replay)
+app.command()(record)
+app.add_typer(incidents)
+app.command()(power)
 app.command()(query)
 app.command()(serve)
+app.add_typer(lab)
 app.command()(lint)
 app.command()(export)
 app.command(name="test")(run_tests)
 app.command()(report)
+app.command()(plan)
+app.command()(run)
+app.command()(status)
+app.command()(promote)
+app.command()(pause)
+app.command()(unpause)
+app.command()(abort)
+app.command()(retry)
+app.command()(undo)
+app.command()(resume)
+app.command()(explain)
+app.command()(rbac)
 app.command()(schema)
 app.command()(version)
 

@@ -83,12 +83,17 @@ def scenarios(given: Sequence[str]) -> list[Scenario]:
     """
     from rolloutsim.sim.scenario_file import load_scenario
 
-    parts = [part for argument in given for part in argument.split(",")]
-    paths = list(dict.fromkeys(path for part in parts for path in _paths(part)))
+    paths = scenario_files(given)
     found = [load_scenario(path) for path in paths]
     if len({scenario.name for scenario in found}) < len(found):
         found = [replace(one, name=name) for one, name in zip(found, _names(paths), strict=True)]
     return found
+
+
+def scenario_files(given: Sequence[str]) -> list[str]:
+    """The files of `scenarios`, as `load_scenario` takes them."""
+    parts = [part for argument in given for part in argument.split(",")]
+    return list(dict.fromkeys(path for part in parts for path in _paths(part)))
 
 
 def _load(given: str, argo: Argo) -> tuple[Policy, ...]:

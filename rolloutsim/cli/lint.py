@@ -45,6 +45,10 @@ def lint(
         str | None,
         typer.Option(help="How often your Prometheus scrapes, for example 15s.", show_default="assume 30s"),
     ] = None,
+    service: Annotated[
+        str | None,
+        typer.Option(help="A service file: its traffic tells what gates can see.", show_default=False),
+    ] = None,
     disable: Annotated[
         list[str] | None,
         typer.Option(help="Leave out a rule (RS020), or several with commas.", show_default=False),
@@ -65,7 +69,7 @@ def lint(
         return
     report = linting.lint(
         _groups(files or []),
-        scrapes=_scrapes(scrape_interval),
+        scrapes=_scrapes(scrape_interval, service),
         disabled=_rules(disable or [], {rule.id for rule in linting.RULES}),
         dialect=dialect(argo),
     )
@@ -104,10 +108,19 @@ def _manifests(directory: Path) -> Iterator[str]:
     yield from (str(directory / path) for path in sorted(visible))
 
 
-def _scrapes(text: str | None) -> Scrapes:
-    from rolloutsim.lint import Scrapes
+def _scrapes(text: str | None, service: str | None) -> Scrapes:
+    from rolloutsim.lint import Scrapes, Traffic
     from rolloutsim.policy.durations import go_duration_ns
 
+    traffic = None
+    if service is not None:
+        from rolloutsim.sim.scenario_file import load_service
+        from rolloutsim.sim.traffic import mean_rps
+
+        known = load_service(service)
+        traffic = Traffic(mean_rps(known.traffic), known.error_rate)
+        if text is None:
+            return Scrapes(known.telemetry.scrape_interval_ms, assumed=False, traffic=traffic)
     if text is None:
         return Scrapes()
     try:
@@ -116,7 +129,7 @@ def _scrapes(text: str | None) -> Scrapes:
         interval_ms = 0
     if interval_ms <= 0:
         raise InputError("--scrape-interval is a duration above 0", value=text, fix="for example 15s or 1m")
-    return Scrapes(interval_ms, assumed=False)
+    return Scrapes(interval_ms, assumed=False, traffic=traffic)
 
 
 def _rules(given: Sequence[str], known: set[str]) -> set[str]:

@@ -1,0 +1,219 @@
+"""``lab up`` and ``lab down``: an emulated cluster on this machine to try rollouts on."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rolloutsim.errors import ExecutorError, InputError, Position
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rolloutsim.lab.lab import Lab
+
+__all__ = ["lab"]
+
+lab = typer.Typer(
+    name="lab",
+    help="An emulated Kubernetes cluster on this machine, to try rollouts without a real one.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+_DIRECTORY = Path(".rolloutsim-lab")
+_STATE, _LOCK, _LOG = "lab.json", "lab.lock", "lab.log"
+_UP_S, _DOWN_S = 60.0, 30.0
+
+Directory = Annotated[
+    Path, typer.Option("--dir", "-d", help="For its kubeconfig, certificates and logs; made if missing.")
+]
+Port = Annotated[int, typer.Option(min=0, max=65535, help="Of the API, on 127.0.0.1; 0 takes a free one.")]
+
+
+@lab.command()
+def up(
+    directory: Directory = _DIRECTORY,
+    port: Port = 0,
+    web_port: Annotated[int, typer.Option(min=0, max=65535, help="Of the router; 0 takes a free one.")] = 0,
+    prometheus_port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Of the metrics; 0 takes a free one.")
+    ] = 0,
+    rate: Annotated[
+        float, typer.Option(min=0, max=5000, help="Requests a second to each demo service; 0 sends none.")
+    ] = 20.0,
+    demo: Annotated[bool, typer.Option(help="Put the demo services into the cluster.")] = True,
+    background: Annotated[
+        bool, typer.Option("--background", "-b", help="Return when it is up; 'lab down' ends it.")
+    ] = False,
+) -> None:
+    """Start an emulated cluster: API server, controllers, pods, Traefik, Prometheus. Ctrl-C ends all of it.
+
+    The API server is an emulator in Python, with a real one's semantics where rollouts feel them; Traefik and
+    Prometheus are real. Everything listens on this machine's loopback only.
+    """
+    _prepare(directory)
+    if background:
+        _start_background(directory, port, web_port, prometheus_port, rate, demo)
+        typer.echo(json.loads((directory / _STATE).read_text(encoding="utf-8"))["told"], nl=False)
+        return
+    from rolloutsim.lab.lab import Lab
+
+    ended = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: ended.set())
+    with _locked(directory):
+        cluster = Lab(directory, port=port, web_port=web_port, prometheus_port=prometheus_port)
+        try:
+            with cluster:
+                _serve(cluster, directory, rate, demo, ended)
+        except OSError as error:
+            raise InputError(
+                f"the lab cannot be started: {error.strerror}", fix="choose other ports"
+            ) from None
+        finally:
+            (directory / _STATE).unlink(missing_ok=True)
+    typer.echo("the lab has ended", err=True)
+
+
+@lab.command()
+def down(directory: Directory = _DIRECTORY) -> None:
+    """End a lab that runs in the background, or in another terminal."""
+    state = directory / _STATE
+    if not _is_locked(directory) or not state.exists():
+        raise InputError("no lab runs here", at=Position(str(directory)), fix="name its directory with --dir")
+    os.kill(json.loads(state.read_text(encoding="utf-8"))["pid"], signal.SIGTERM)
+    ends = time.monotonic() + _DOWN_S  # noqa: TID251
+    while _is_locked(directory):
+        if time.monotonic() > ends:  # noqa: TID251
+            raise ExecutorError(f"the lab did not end within {_DOWN_S:g} s; see {directory / _LOG}")
+        time.sleep(0.05)
+    typer.echo("the lab has ended", err=True)
+
+
+def _serve(cluster: Lab, directory: Path, rate: float, demo: bool, ended: threading.Event) -> None:
+    """Fill the cluster, tell about it, and wait."""
+    from rolloutsim.lab.demo import HOSTS, demo_objects
+    from rolloutsim.lab.load import Load
+
+    loads: list[Load] = []
+    if demo:
+        cluster.apply(demo_objects())
+        cluster.wait_available("api", "shop-blue", "store-stable", "store-new")
+        router = cluster.router
+        if rate and router is not None:
+            loads = [Load(router.port, host, rate=rate).start() for host in HOSTS]
+    try:
+        told = _told(cluster, rate if loads else 0.0, demo)
+        typer.echo(told, nl=False)
+        sys.stdout.flush()
+        fresh = directory / f"{_STATE}.new"
+        fresh.write_text(json.dumps({"pid": os.getpid(), "told": told}), encoding="utf-8")
+        fresh.replace(directory / _STATE)
+        ended.wait()
+    finally:
+        for load in loads:
+            load.stop()
+
+
+def _told(cluster: Lab, rate: float, demo: bool) -> str:
+    """What there is, and what to try."""
+    from rolloutsim.lab.demo import HOSTS
+    from rolloutsim.lab.discovery import VERSION
+
+    web = cluster.router.url if cluster.router is not None else ""
+    metrics = cluster.metrics.url if cluster.metrics is not None else ""
+    lines = [
+        f"emulated cluster {VERSION['gitVersion']} (an emulator: no images run, nothing leaves this machine)",
+        f"  kubeconfig  {cluster.kubeconfig.resolve()}",
+        f"  API         {cluster.server.url}",
+        f"  router      {web}",
+        f"  Prometheus  {metrics}",
+    ]
+    if demo:
+        lines += [
+            f"  services    {', '.join(HOSTS)}" + (f"; {rate:g} requests/s to each" if rate else ""),
+            "try",
+            f"  export KUBECONFIG={cluster.kubeconfig.resolve()}",
+            "  kubectl get deployments,services,httproutes,ingresses",
+            f"  curl -H 'Host: {HOSTS[0]}' {web}/",
+            "  kubectl set image deployment/api app=demo/api:2",
+            "  kubectl annotate deployment api lab.rolloutsim.dev/error-rate=0.2 --overwrite",
+            f"  curl -G {metrics}/api/v1/query --data-urlencode "
+            "'query=sum by (status) (rate(http_requests_total{service=\"api\"}[10s]))'",
+            '  kubectl patch service shop --type merge -p \'{"spec":{"selector":{"slot":"green"}}}\'',
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def _prepare(directory: Path) -> None:
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"the directory cannot be made: {error.strerror}", at=Position(str(directory))
+        ) from None
+
+
+def _start_background(
+    directory: Path, port: int, web_port: int, prometheus_port: int, rate: float, demo: bool
+) -> None:
+    """Start another process that does the same in the foreground, and wait until it is up."""
+    if _is_locked(directory):
+        raise _taken(directory)
+    (directory / _STATE).unlink(missing_ok=True)
+    code = "from rolloutsim.cli.lab import lab; lab(prog_name='rolloutsim lab')"
+    options = {"--port": port, "--web-port": web_port, "--prometheus-port": prometheus_port, "--rate": rate}
+    command = [sys.executable, "-c", code, "up", "--dir", str(directory), "--demo" if demo else "--no-demo"]
+    command += [str(part) for pair in options.items() for part in pair]
+    with (directory / _LOG).open("wb") as log:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+        )
+    ends = time.monotonic() + _UP_S  # noqa: TID251
+    while not (directory / _STATE).exists():
+        if process.poll() is not None or time.monotonic() > ends:  # noqa: TID251
+            process.terminate()
+            raise ExecutorError(f"the lab did not come up; its last words are in {directory / _LOG}")
+        time.sleep(0.05)
+
+
+@contextmanager
+def _locked(directory: Path) -> Iterator[None]:
+    """Only one lab for a directory, and no guessing whether one runs."""
+    with (directory / _LOCK).open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise _taken(directory) from None
+        yield
+
+
+def _is_locked(directory: Path) -> bool:
+    try:
+        with (directory / _LOCK).open("r") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
+
+
+def _taken(directory: Path) -> InputError:
+    return InputError(
+        "a lab runs here already",
+        at=Position(str(directory)),
+        fix="use another --dir, or end it with 'rolloutsim lab down'",
+    )

@@ -1,0 +1,1 @@
+"""The controllers that a rollout needs: Deployments, ReplicaSets, EndpointSlices, Jobs."""

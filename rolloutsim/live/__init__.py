@@ -1,0 +1,1 @@
+"""The real world: a policy acts on a Kubernetes cluster."""

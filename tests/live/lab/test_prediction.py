@@ -1,0 +1,179 @@
+"""What the simulator predicts of the lab, with real Traefik, real requests and real Prometheus, comes true.
+
+A good release goes out first, to all at once. What its journals say about pods, routes and measurements is
+the description of the service by which the next release is predicted, good for one half, broken for the other.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from rolloutsim.lab.children import find_program
+from rolloutsim.lab.load import Load
+from rolloutsim.session import Entry
+from rolloutsim.sim.scenario import (
+    Cluster,
+    ConstantRate,
+    Fault,
+    FaultKind,
+    Operators,
+    PodPhases,
+    Release,
+    Scenario,
+    Service,
+    Split,
+    Telemetry,
+    Traffic,
+)
+from rolloutsim.sim.verdict import outcome
+from rolloutsim.sim.world import World
+from tests.live.lab.fleet import (
+    Delays,
+    Ran,
+    delays,
+    execute_all,
+    lab,
+    lognormal,
+    policy_of,
+    populate,
+    release_of,
+    times_s,
+)
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(find_program("traefik") is None, reason="traefik is not installed"),
+    pytest.mark.skipif(find_program("prometheus") is None, reason="prometheus is not installed"),
+]
+
+NAMES = [f"r{number:02}" for number in range(20)]
+FAULTS = dict(zip(NAMES, [0.0] * 10 + [0.5] * 5 + [0.15] * 5, strict=True))
+"""The share of its requests that each broken version fails."""
+RATE_RPS = 20.0
+RUNS = 400
+SHARE = 0.9
+
+
+def service_like(found: Delays, rate_rps: float) -> Service:
+    """The lab as a service of the simulator."""
+    further = lognormal(found.further_pods)
+    phases = PodPhases(
+        schedule=lognormal([1]*2),
+        pull=lognormal(found.first_pods, further.median_ms),
+        start=further,
+        probe_ms=1,
+        nodes=1,
+    )
+    return Service(
+        "fleet",
+        Traffic(ConstantRate(rate_rps)),
+        error_rate=0.0,
+        telemetry=Telemetry(
+            scrape_interval_ms=1000,
+            left_closed=True,
+            history_ms=20_000,
+            query_ms=round(statistics.median(found.queries)),
+        ),
+        operators=Operators(notice_excess=None),
+        cluster=Cluster(phases=phases, router_delay=lognormal(found.routes), split=Split.EXACT),
+        horizon_ms=120_000,
+    )
+
+
+Bands = Mapping[str, tuple[float, float]]
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """The shares of the endings, and for each ending the bands of the times in the runs that ended so."""
+
+    endings: Mapping[str, float]
+    bands: Mapping[str, Bands]
+
+    def misses(self, ran: Ran) -> list[str]:
+        """What of a rollout is not as predicted."""
+        times = times_s(ran.entries)
+        found = self.bands.get(ran.ending, {})
+        return [] if not found else outside(times, found)
+
+
+def forecast(service: Service, error_rate: float) -> Forecast:
+    """What the simulator expects of a release with this fault."""
+    faults = (Fault(FaultKind.ERROR_STEP, error_rate),) if error_rate else ()
+    scenario = Scenario("lab", service, Release(f"{error_rate:.0%}", faults))
+    courses: dict[str, list[dict[str, float]]] = {}
+    for run in range(RUNS):
+        entries: list[Entry] = []
+        world = World(policy_of("fleet"), scenario, 1, run, record=entries.append)
+        world.play()
+        courses.setdefault(str(outcome(world, run).end), []).append(times_s(entries))
+    return Forecast(
+        {ending: len(found) / RUNS for ending, found in courses.items()},
+        {ending: bands(found) for ending, found in courses.items()},
+    )
+
+
+def bands(courses: Sequence[Mapping[str, float]]) -> Bands:
+    """The narrowest bands of equal tails such that 90 % of these courses stay inside at all of their times."""
+    names = {name for one in courses for name in one}
+    times = {name: sorted(one[name] for one in courses if name in one) for name in names}
+    for cut in range(int(len(courses) * (1 - SHARE) / 2), 0, -1):
+        found = {
+            name: (all_[at := min(cut, (len(all_) - 1) // 2)], all_[-1 - at]) for name, all_ in times.items()
+        }
+        if sum(not outside(one, found) for one in courses) >= SHARE * len(courses):
+            return found
+    return {name: (all_[0], all_[-1]) for name, all_ in times.items()}
+
+
+def outside(times: Mapping[str, float], found: Bands) -> list[str]:
+    """The times that leave their band."""
+    return [what for what, at in times.items() if not within(at, found.get(what, (1.0, 0.0)))]
+
+
+def within(at: float, band: tuple[float, float]) -> bool:
+    return band[0] <= at <= band[1]
+
+
+def test_twenty_rollouts_at_once_go_as_predicted(tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        site = stack.enter_context(lab(tmp_path))
+        api = site.connect()
+        stack.callback(api.close)
+        populate(api, NAMES)
+        for name in NAMES:
+            load = Load(site.web_port, f"{name}.localhost", rate=RATE_RPS, connections=2).start()
+            stack.callback(load.stop)
+        good = {name: release_of(policy_of(name, "3s", "3s"), "v2", 0.0) for name in NAMES}
+        before = execute_all(site, good)
+        assert {ran.ending for ran in before.values()} == {"promoted"}
+        found = delays([ran.entries for ran in before.values()], "v2")
+        rate = statistics.mean(site.requests_per_s(name) for name in NAMES)
+        live = execute_all(
+            site, {name: release_of(policy_of(name), "v3", fault) for name, fault in FAULTS.items()}
+        )
+    now = delays([ran.entries for ran in live.values()], "v3")
+    for a in (found, now):
+        print(lognormal(a.first_pods), lognormal(a.further_pods), lognormal(a.routes), lognormal(a.queries))
+    service = service_like(found, rate)
+    print(service.cluster, service.telemetry.query_ms, rate)
+    forecasts = {fault: forecast(service, fault) for fault in sorted(set(FAULTS.values()))}
+    inside = 0
+    for name, fault in FAULTS.items():
+        expected, ran = forecasts[fault], live[name]
+        share, found_bands = expected.endings.get(ran.ending, 0.0), expected.bands.get(ran.ending, {})
+        missed = outside(times_s(ran.entries), found_bands)
+        fits = share >= (1 - SHARE) / 2 and not missed
+        inside += fits
+        cells = [f"{what} {at:5.2f} ({found_bands[what][0]:.2f}-{found_bands[what][1]:.2f}){'!' if what in missed else ''}" for what, at in times_s(ran.entries).items() if what in found_bands]
+        print(f"{name} {fault:4.0%} {ran.ending:8} ({share:4.0%})", *cells, "" if fits else "OUTSIDE")
+    print(f"{inside} of {len(NAMES)} inside the {SHARE:.0%} bands")
+    assert inside >= 15

@@ -1,0 +1,372 @@
+"""A cluster on loopback for the verbs: the embedded API server, what its controllers would write, a Prometheus.
+
+Deployments are ready at once after a write, and a route is accepted at once. Verbs run as a person has them:
+processes of their own, with nothing but a kubeconfig.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+from typer.testing import CliRunner, Result
+
+from rolloutsim.cli import app
+from rolloutsim.lab import Server
+
+NAMESPACE = "shop"
+OLD, NEW = "shop/api:1", "shop/api:2"
+MAIN = "from rolloutsim.cli import main; main()"
+PATIENCE_S = 60.0
+
+CANARY = """
+apiVersion: rolloutsim.dev/v1alpha1
+kind: RolloutPolicy
+metadata:
+  name: api
+  namespace: shop
+spec:
+  replicas: 2
+  progressDeadlineSeconds: 60
+  target:
+    deployments: [api-a, api-b]
+    service: api-stable
+    route: {kind: HTTPRoute, name: api}
+    revisionLabel: slot
+  strategy:
+    canary:
+      stableService: api-stable
+      canaryService: api-canary
+      scaleDownDelaySeconds: 1
+      abortScaleDownDelaySeconds: 1
+      steps:
+%(steps)s
+      analysis:
+        templates: [{templateName: errors}]
+---
+apiVersion: argoproj.io/v1alpha1
+kind: AnalysisTemplate
+metadata: {name: errors, namespace: shop}
+spec:
+  args:
+    - name: token
+      valueFrom:
+        secretKeyRef: {name: metrics, key: token}
+  metrics:%(more)s
+    - name: error-rate
+      interval: 1s
+      successCondition: result[0] < 0.05
+      failureLimit: 0
+      consecutiveErrorLimit: 3
+      provider:
+        prometheus:
+          address: %(address)s
+          timeout: 2
+          query: sum(rate(http_requests_total{code="500"}[1m])) / sum(rate(http_requests_total[1m]))
+          headers: [{key: X-Token, value: "{{args.token}}"}]
+"""
+BLUE_GREEN = """
+apiVersion: rolloutsim.dev/v1alpha1
+kind: RolloutPolicy
+metadata:
+  name: api
+  namespace: shop
+spec:
+  replicas: 2
+  target:
+    deployments: [api-a, api-b]
+    service: api-stable
+    revisionLabel: slot
+  strategy:
+    blueGreen:
+      previewService: api-canary
+      autoPromotionEnabled: false
+      scaleDownDelaySeconds: 1
+      abortScaleDownDelaySeconds: 1
+"""
+WAITS = ("setWeight: 20", "pause: {}", "setWeight: 50", "pause: {duration: 1s}")
+SECRET = "s3cret-of-the-metrics-server"
+"""Stands in a Secret of the cluster and must never be found in anything that we write."""
+
+
+SMOKE = """
+    - name: smoke
+      provider:
+        job:
+          spec:
+            template:
+              spec:
+                restartPolicy: Never
+                containers: [{name: smoke, image: "shop/smoke:1"}]
+"""
+"""A Job that nobody ever ends, since the cluster has no controller for it."""
+
+
+def manifest(steps: Sequence[str] = WAITS, address: str = "http://127.0.0.1:9", more: str = "") -> str:
+    listed = "\n".join(f"        - {step}" for step in steps)
+    return CANARY % {"steps": listed, "address": address, "more": more}
+
+
+# --- the cluster ----------------------------------------------------------------------------------
+
+
+def _deployment(name: str, slot: str, image: str, replicas: int) -> dict[str, Any]:
+    labels = {"app": "api", "slot": slot}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": name},
+        "spec": {
+            "replicas": replicas,
+            "selector": {"matchLabels": labels},
+            "template": {
+                "metadata": {"labels": labels},
+                "spec": {"containers": [{"name": "api", "image": image}]},
+            },
+        },
+    }
+
+
+def _service(name: str, slot: str) -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": name},
+        "spec": {"selector": {"app": "api", "slot": slot}, "ports": [{"port": 80}]},
+    }
+
+
+def _route() -> dict[str, Any]:
+    backends = [
+        {"name": "api-stable", "port": 80, "weight": 100},
+        {"name": "api-canary", "port": 80, "weight": 0},
+    ]
+    return {
+        "apiVersion": "gateway.networking.k8s.io/v1",
+        "kind": "HTTPRoute",
+        "metadata": {"name": "api"},
+        "spec": {"parentRefs": [{"name": "public"}], "rules": [{"backendRefs": backends}]},
+    }
+
+
+def populate(server: Server) -> None:
+    """Two Deployments of which one serves, their Services, a route, and a Secret."""
+    server.create("Namespace", {"metadata": {"name": NAMESPACE}})
+    for body in (
+        _deployment("api-a", "a", OLD, 2),
+        _deployment("api-b", "b", "shop/api:0", 0),
+        _service("api-stable", "a"),
+        _service("api-canary", "b"),
+        _route(),
+    ):
+        caught_up(server, body["kind"], server.apply(body, NAMESPACE))
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "metrics"}}
+    server.apply({**secret, "data": {"token": _base64(SECRET)}}, NAMESPACE)
+    server.after_write(lambda kind, body: caught_up(server, kind, body))
+
+
+def _base64(text: str) -> str:
+    import base64
+
+    return base64.b64encode(text.encode()).decode()
+
+
+def caught_up(server: Server, kind: str, body: dict[str, Any]) -> None:
+    """What the controllers of a cluster would write after a write."""
+    metadata = body["metadata"]
+    if kind == "Deployment" and server.get(kind, metadata["name"], NAMESPACE):
+        pods = body["spec"]["replicas"]
+        status = {
+            "observedGeneration": metadata["generation"],
+            "replicas": pods,
+            "updatedReplicas": pods,
+            "readyReplicas": pods,
+            "availableReplicas": pods,
+        }
+        server.write_status(kind, metadata["name"], status, NAMESPACE)
+    elif kind == "HTTPRoute":
+        conditions = [
+            {
+                "type": one,
+                "status": "True",
+                "reason": one,
+                "message": "",
+                "lastTransitionTime": "2026-01-05T00:00:00Z",
+                "observedGeneration": metadata["generation"],
+            }
+            for one in ("Accepted", "ResolvedRefs")
+        ]
+        parent = {"parentRef": {"name": "public"}, "controllerName": "x/y", "conditions": conditions}
+        server.write_status(kind, metadata["name"], {"parents": [parent]}, NAMESPACE)
+
+
+class Metrics:
+    """A Prometheus that always finds ``value``; None: an empty vector. ``asked`` are the headers it got."""
+
+    def __init__(self) -> None:
+        self.value: float | None = 0.0
+        self.asked: list[str] = []
+        metrics = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                metrics.asked.append(self.headers.get("X-Token", ""))
+                sample = [] if metrics.value is None else [{"metric": {}, "value": [0, str(metrics.value)]}]
+                data = {"resultType": "vector", "result": sample}
+                body = json.dumps({"status": "success", "data": data}).encode()
+                self.send_response(200)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            do_POST = do_GET
+
+            def log_message(self, *_: object) -> None:
+                """Nothing."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self.address = f"http://127.0.0.1:{self._server.server_address[1]}"
+        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+# --- verbs ----------------------------------------------------------------------------------------
+
+
+@dataclass
+class Stage:
+    """One cluster with a service in it, and a folder for a person's files."""
+
+    server: Server
+    metrics: Metrics
+    folder: Path
+    started: list[subprocess.Popen[str]] = field(default_factory=list)
+
+    @property
+    def kubeconfig(self) -> Path:
+        return self.folder / "kubeconfig"
+
+    def policy(self, text: str) -> Path:
+        path = self.folder / "policy.yaml"
+        path.write_text(text)
+        return path
+
+    def canary(self, steps: Sequence[str] = WAITS, more: str = "") -> Path:
+        return self.policy(manifest(steps, self.metrics.address, more))
+
+    # a verb in this process, or in one of its own
+
+    def verb(self, *words: str | Path) -> Result:
+        """Run a verb in this process, to its end."""
+        return CliRunner().invoke(app, [str(word) for word in (*words, "--kubeconfig", self.kubeconfig)])
+
+    def start(self, *words: str | Path) -> subprocess.Popen[str]:
+        """Start a verb as a process of its own."""
+        with (self.folder / f"stderr-{len(self.started)}").open("w") as errors:
+            process = subprocess.Popen(
+                [sys.executable, "-c", MAIN, *map(str, words), "--kubeconfig", str(self.kubeconfig)],
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+                env={**os.environ, "ROLLOUTSIM_JOURNAL": str(self.journals)},
+            )
+        self.started.append(process)
+        return process
+
+    def errors(self, process: subprocess.Popen[str]) -> str:
+        """What a process wrote to standard error so far."""
+        return (self.folder / f"stderr-{self.started.index(process)}").read_text()
+
+    def finish(self, process: subprocess.Popen[str], timeout_s: float = PATIENCE_S) -> tuple[int, str]:
+        """The exit code and standard output of a process at its end."""
+        out, _ = process.communicate(timeout=timeout_s)
+        return process.returncode, out
+
+    def run(
+        self, *more: str | Path, steps: Sequence[str] = WAITS, metrics: str = ""
+    ) -> subprocess.Popen[str]:
+        """Release the new image, as a process of its own. ``metrics`` are added to the analysis."""
+        policy = self.canary(steps, metrics)
+        return self.start("run", policy, "--image", NEW, "--unvetted", "a test", *more)
+
+    # what the cluster and the journals say
+
+    @property
+    def journals(self) -> Path:
+        return self.folder / "journals"
+
+    def journal_files(self) -> list[Path]:
+        """All journals, the oldest first."""
+        return sorted((self.journals / NAMESPACE / "api").glob("*.jsonl"))
+
+    def state(self) -> dict[str, Any]:
+        """The engine's state in the cluster; empty before there is one."""
+        body = self.server.get("ConfigMap", "rolloutsim-api", NAMESPACE)
+        return json.loads(body["data"]["state"]) if body and "state" in body["data"] else {}
+
+    def status(self) -> dict[str, Any]:
+        return self.state().get("status", {})
+
+    def weight(self) -> int:
+        route = self.server.get("HTTPRoute", "api", NAMESPACE)
+        assert route is not None
+        return route["spec"]["rules"][0]["backendRefs"][1]["weight"]
+
+    def replicas(self) -> dict[str, int]:
+        found = self.server.list("Deployment", NAMESPACE)
+        return {body["metadata"]["name"]: body["spec"]["replicas"] for body in found}
+
+    def image(self, deployment: str) -> str:
+        body = self.server.get("Deployment", deployment, NAMESPACE)
+        assert body is not None
+        return body["spec"]["template"]["spec"]["containers"][0]["image"]
+
+    def until(self, condition: Any, what: str, timeout_s: float = PATIENCE_S) -> None:
+        """Wait until something holds."""
+        ends = time.monotonic() + timeout_s
+        while not condition():
+            ended = bool(self.started) and self.started[-1].poll() is not None and not condition()
+            if ended or time.monotonic() > ends:
+                said = "\n".join(self.errors(process) for process in self.started)
+                raise AssertionError(f"waited in vain until {what}\n{said}")
+            time.sleep(0.02)
+
+    def waits_at(self, weight: int) -> None:
+        """Wait until a person is waited for at this weight, and the cluster knows."""
+        self.until(
+            lambda: self.weight() == weight and self.status().get("phase") == "Paused",
+            f"the rollout waits at weight {weight}",
+        )
+
+
+@contextmanager
+def stage(folder: Path) -> Iterator[Stage]:
+    """A populated cluster; all processes that were started in it end with it."""
+    with Server() as server:
+        metrics = Metrics()
+        populate(server)
+        made = Stage(server, metrics, folder)
+        server.kubeconfig(made.kubeconfig, namespace=NAMESPACE)
+        try:
+            yield made
+        finally:
+            for process in made.started:
+                if process.poll() is None:
+                    process.kill()
+                process.communicate()
+            metrics.close()

@@ -1,0 +1,305 @@
+"""What people type while a rollout goes on, and what they type when everything else is gone."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+import venv
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from tests.live.verbs.stage import BLUE_GREEN, NAMESPACE, NEW, Stage
+
+
+def begun(shop: Stage) -> None:
+    """A rollout that waits at its first pause, and that nobody executes."""
+    run = shop.verb("run", shop.canary(), "--image", NEW, "--unvetted", "a test", "--no-wait")
+    assert run.exit_code == 6, run.output
+    assert shop.weight() == 20
+
+
+def back(shop: Stage) -> None:
+    """Everybody is on the old version, and the new one has no pods."""
+    assert shop.weight() == 0
+    assert shop.status()["abort"] is True
+    service = shop.server.get("Service", "api-stable", NAMESPACE)
+    assert service is not None
+    assert service["spec"]["selector"]["slot"] == "a"
+    assert shop.replicas()["api-a"] == 2
+
+
+# --- abort ----------------------------------------------------------------------------------------
+
+
+def test_a_live_executor_obeys_an_abort(shop: Stage) -> None:
+    process = shop.run()
+    shop.waits_at(20)
+    began = time.monotonic()
+    aborted = shop.verb("abort", "api", "--reason", "complaints")
+    assert aborted.exit_code == 0, aborted.output
+    assert time.monotonic() - began < 5
+    assert shop.weight() == 0
+    assert "asked " in aborted.output
+    assert "taking over" not in aborted.output
+    assert shop.finish(process)[0] == 1
+    back(shop)
+    assert "complaints" in shop.verb("explain", *shop.journal_files()).output
+
+
+def test_abort_again_does_no_harm(shop: Stage) -> None:
+    begun(shop)
+    assert shop.verb("abort", "api").exit_code == 0
+    objects = [shop.server.list(kind, NAMESPACE) for kind in ("ConfigMap", "HTTPRoute", "Deployment")]
+    again = shop.verb("abort", "api")
+    assert again.exit_code == 0
+    assert "aborted already" in again.output
+    assert objects == [shop.server.list(kind, NAMESPACE) for kind in ("ConfigMap", "HTTPRoute", "Deployment")]
+
+
+def test_abort_acts_where_nobody_executes(shop: Stage) -> None:
+    """No executor, no journal, no metrics server: it takes the Lease and does it."""
+    begun(shop)
+    shop.metrics.close()
+    for journal in shop.journal_files():
+        journal.unlink()
+    aborted = shop.verb("abort", "api")
+    assert aborted.exit_code == 0, aborted.output
+    back(shop)
+    assert shop.replicas() == {"api-a": 2, "api-b": 0}
+
+
+def test_abort_prints_what_to_type_by_hand(shop: Stage) -> None:
+    """The lines alone bring everybody back."""
+    begun(shop)
+    aborted = shop.verb("abort", "api")
+    lines = [line.strip() for line in aborted.output.splitlines() if line.startswith("  kubectl ")]
+    assert any("patch httproute api" in line and '"value":100' in line for line in lines)
+    assert any("scale deployment api-b --replicas=0" in line for line in lines)
+    assert all(f"--kubeconfig {shop.kubeconfig}" in line for line in lines)
+
+
+@pytest.mark.slow
+def test_the_lines_by_hand_work(shop: Stage) -> None:
+    """kubectl sends a token over TLS only, so a user of the client certificate kind is not needed: a proxy
+    to the same server without a token would do. Here the lines are run against a TLS server."""
+    from rolloutsim.lab import Server, self_signed
+    from tests.live.verbs.stage import populate
+
+    certificate, key = self_signed(shop.folder)
+    with Server(certificate=certificate, key=key) as server:
+        populate(server)
+        server.kubeconfig(shop.kubeconfig, namespace=NAMESPACE)
+        shop.server.stop()
+        plain, shop.server = shop.server, server
+        try:
+            begun(shop)
+            aborted = shop.verb("abort", "api")
+            lines = [line.strip() for line in aborted.output.splitlines() if line.startswith("  kubectl ")]
+            server.patch("Deployment", "api-b", {"spec": {"replicas": 1}}, NAMESPACE)
+            folder = Path(sys.executable).parent
+            for line in lines:
+                environment = {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}"}
+                subprocess.run(line, shell=True, check=True, env=environment, capture_output=True)
+            assert shop.replicas() == {"api-a": 2, "api-b": 0}
+            assert shop.weight() == 0
+        finally:
+            shop.server = plain
+            plain.start()
+
+
+def test_an_executor_that_died_long_ago_is_not_waited_for(shop: Stage) -> None:
+    process = shop.run()
+    shop.waits_at(20)
+    process.kill()
+    process.wait()
+    old = (datetime.now(UTC) - timedelta(minutes=4)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    shop.server.patch("Lease", "rolloutsim-api", {"spec": {"renewTime": old}}, NAMESPACE)
+    status = shop.verb("status", "api")
+    assert status.exit_code == 6
+    assert "was executed by" in status.output
+    assert "heard of 4m" in status.output
+    began = time.monotonic()
+    aborted = shop.verb("abort", "api")
+    assert aborted.exit_code == 0, aborted.output
+    assert time.monotonic() - began < 10
+    back(shop)
+
+
+@pytest.mark.slow
+def test_an_executor_that_just_died_is_waited_for(shop: Stage) -> None:
+    process = shop.run()
+    shop.waits_at(20)
+    process.kill()
+    process.wait()
+    began = time.monotonic()
+    aborted = shop.verb("abort", "api")
+    assert aborted.exit_code == 0, aborted.output
+    assert 5 < time.monotonic() - began < 40
+    back(shop)
+
+
+@pytest.mark.slow
+def test_an_executor_that_renews_and_does_not_listen_is_put_out(shop: Stage) -> None:
+    """Somebody holds the Lease for ever and obeys nobody: an abort takes it away."""
+    begun(shop)
+    import threading
+
+    stop = threading.Event()
+
+    def renew() -> None:
+        held = True
+        while held and not stop.wait(1.0):
+            lease = shop.server.get("Lease", "rolloutsim-api", NAMESPACE)
+            assert lease is not None
+            held = lease["spec"]["holderIdentity"] == "deaf"
+            if held:
+                stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+                shop.server.patch("Lease", "rolloutsim-api", {"spec": {"renewTime": stamp}}, NAMESPACE)
+
+    lease = shop.server.get("Lease", "rolloutsim-api", NAMESPACE)
+    assert lease is not None
+    number = lease["spec"]["leaseTransitions"] + 1
+    shop.server.patch(
+        "Lease", "rolloutsim-api", {"spec": {"holderIdentity": "deaf", "leaseTransitions": number}}, NAMESPACE
+    )
+    thread = threading.Thread(target=renew, daemon=True)
+    thread.start()
+    aborted = shop.verb("abort", "api")
+    stop.set()
+    thread.join()
+    assert aborted.exit_code == 0, aborted.output
+    assert "put out" in aborted.output
+    back(shop)
+
+
+@pytest.mark.slow
+def test_abort_from_an_empty_environment_elsewhere(shop: Stage, tmp_path: Path) -> None:
+    """A fresh virtual environment in another directory, and a kubeconfig: nothing else."""
+    begun(shop)
+    elsewhere = tmp_path / "elsewhere"
+    venv.create(elsewhere / "venv", with_pip=True)
+    python = elsewhere / "venv" / "bin" / "python"
+    root = Path(__file__).parents[3]
+    subprocess.run([python, "-m", "pip", "install", "-q", root], check=True, cwd=elsewhere)
+    kubeconfig = elsewhere / "kubeconfig"
+    kubeconfig.write_text(shop.kubeconfig.read_text())
+    aborted = subprocess.run(
+        [elsewhere / "venv" / "bin" / "rolloutsim", "abort", "api", "--kubeconfig", kubeconfig],
+        cwd=elsewhere,
+        env={"PATH": os.environ["PATH"], "HOME": str(elsewhere)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert aborted.returncode == 0, aborted.stderr
+    back(shop)
+
+
+def test_there_is_nothing_to_abort(shop: Stage) -> None:
+    missing = shop.verb("abort", "api")
+    assert missing.exit_code == 4
+    assert "was ever executed in the namespace shop" in missing.output
+    steps = ("setWeight: 20",)
+    assert shop.verb("run", shop.canary(steps), "--image", NEW, "--unvetted", "a test").exit_code == 0
+    done = shop.verb("abort", "api")
+    assert done.exit_code == 1
+    assert "rolloutsim undo api" in done.output
+    assert shop.status()["abort"] is False
+
+
+# --- the others -----------------------------------------------------------------------------------
+
+
+def test_pause_and_unpause(shop: Stage) -> None:
+    process = shop.run(steps=("setWeight: 20", "pause: {duration: 2s}", "setWeight: 50"))
+    shop.until(lambda: shop.weight() == 20, "the weight is set")
+    paused = shop.verb("pause", "api")
+    assert paused.exit_code == 0, paused.output
+    time.sleep(2.5)
+    assert shop.weight() == 20
+    assert "paused by a person" in shop.verb("status", "api").output
+    assert shop.verb("pause", "api").exit_code == 1
+    assert shop.verb("unpause", "api").exit_code == 0
+    assert shop.finish(process)[0] == 0
+    assert shop.verb("unpause", "api").exit_code == 1
+
+
+def test_full_promotion_skips_the_rest(shop: Stage) -> None:
+    process = shop.run()
+    shop.waits_at(20)
+    full = shop.verb("promote", "api", "--full")
+    assert full.exit_code == 0, full.output
+    assert shop.finish(process)[0] == 0
+    assert shop.replicas() == {"api-a": 0, "api-b": 2}
+
+
+def test_retry_after_an_abort(shop: Stage) -> None:
+    begun(shop)
+    assert shop.verb("retry", "api").exit_code == 1
+    assert shop.verb("abort", "api").exit_code == 0
+    assert shop.verb("promote", "api").exit_code == 1
+    retried = shop.verb("retry", "api")
+    assert retried.exit_code == 6, retried.output
+    assert "resume api" in retried.output
+    resumed = shop.verb("resume", "api", "--no-wait")
+    assert resumed.exit_code == 6, resumed.output
+    assert shop.weight() == 20
+    assert shop.status()["abort"] is False
+
+
+def test_undo_goes_back_to_the_revision_before(shop: Stage) -> None:
+    run = shop.verb("run", shop.canary(("setWeight: 50",)), "--image", NEW, "--unvetted", "a test")
+    assert run.exit_code == 0, run.output
+    undone = shop.verb("undo", "api")
+    assert undone.exit_code == 0, undone.output
+    assert shop.replicas() == {"api-a": 2, "api-b": 0}
+    assert shop.status()["stable"] != shop.server.list("Deployment", NAMESPACE)[1]["metadata"]["uid"]
+    assert shop.verb("undo", "api", "--to-revision", "77").exit_code == 1
+
+
+def test_blue_green_waits_and_is_promoted(shop: Stage) -> None:
+    process = shop.start("run", shop.policy(BLUE_GREEN), "--image", NEW, "--unvetted", "a test")
+    shop.until(lambda: shop.status().get("phase") == "Paused", "it waits")
+    service = shop.server.get("Service", "api-stable", NAMESPACE)
+    assert service is not None
+    assert service["spec"]["selector"]["slot"] == "a"
+    assert shop.verb("promote", "api").exit_code == 0
+    assert shop.finish(process)[0] == 0
+    assert shop.replicas() == {"api-a": 0, "api-b": 2}
+
+
+def test_status_as_json(shop: Stage) -> None:
+    begun(shop)
+    answer = shop.verb("status", "api", "-o", "json")
+    document = json.loads(answer.output)
+    assert (document["kind"], document["stands"]) == ("RolloutStatus", "interrupted")
+    assert (document["step_index"], document["weight"], document["observed_weight"]) == (1, 20, 20)
+    assert {pods["role"]: pods["desired"] for pods in document["pods"]} == {"stable": 2, "canary": 1}
+
+
+def test_two_executors_at_once(shop: Stage) -> None:
+    """Exactly one acts; the other says who does."""
+    plan = shop.folder / "plan.json"
+    shop.verb("plan", shop.canary(), "--image", NEW, "-o", plan)
+    two = [shop.start("run", plan, "--unvetted", "a test") for _ in range(2)]
+    shop.until(lambda: any(process.poll() is not None for process in two), "one gives up")
+    loser = next(process for process in two if process.poll() is not None)
+    winner = next(process for process in two if process is not loser)
+    code, _ = shop.finish(loser)
+    assert code in (4, 5), shop.errors(loser)
+    shop.waits_at(20)
+    assert winner.poll() is None
+    assert shop.verb("promote", "api").exit_code == 0
+    assert shop.finish(winner)[0] == 0
+    creations = [
+        json.loads(line)
+        for journal in shop.journal_files()
+        for line in journal.read_text().splitlines()
+        if '"CreateRevision"' in line and '"did"' in line
+    ]
+    assert len(creations) == 1
