@@ -395,11 +395,14 @@ def _blind_spots(rows: Sequence[Summary]) -> Iterator[str]:
     for row in rows:
         if row.p_false_abort is not None and row.p_false_abort.value is not None:
             by_chance[row.policy] = min(by_chance.get(row.policy, 1.0), row.p_false_abort.value)
+    unseen: dict[str, list[str]] = {}
     for row in rows:
         if row.p_detect is None or row.p_detect.value is None or row.p_detect.high is None:
             continue
         if row.p_detect.high < BLIND_BELOW or row.p_detect.value <= by_chance.get(row.policy, -1.0):
-            yield f"no gate of {row.policy} sees {row.scenario}"
+            unseen.setdefault(row.policy, []).append(row.scenario)
+    for policy, scenarios in unseen.items():
+        yield f"no gate of {policy} sees {', '.join(scenarios)}"
 
 
 # --- cells ----------------------------------------------------------------------------------------

@@ -301,12 +301,12 @@ _LINKERD = Preset(
         ("deployment", "{service}"),
         ("direction", "inbound"),
         ("namespace", "{namespace}"),
-        ("pod_template_hash", "{revision}"),
+        ("rollouts_pod_template_hash", "{revision}"),
     ),
     status_labels=(("classification", "{class}"), ("status_code", "{status}")),
     duration_status_labels=(("status_code", "{status}"),),
-    apart="by pod_template_hash, the pod label that a Deployment's controller sets; pods of an Argo Rollout "
-    "carry rollouts_pod_template_hash instead",
+    apart="by rollouts_pod_template_hash, the pod label that Argo Rollouts and our executor set; the "
+    "pod_template_hash of a Deployment's own controller is another value",
     source="Linkerd, Proxy Metrics; linkerd2-proxy, linkerd/metrics/src/latency.rs",
 )
 

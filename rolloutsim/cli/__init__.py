@@ -24,6 +24,7 @@ from typer.core import TyperGroup
 from rolloutsim.cli.abort import abort, undo
 from rolloutsim.cli.about import version
 from rolloutsim.cli.export import export
+from rolloutsim.cli.forget import forget
 from rolloutsim.cli.incidents import incidents
 from rolloutsim.cli.lab import lab
 from rolloutsim.cli.lint import lint
@@ -95,6 +96,7 @@ app.command()(retry)
 app.command()(undo)
 app.command()(resume)
 app.command()(explain)
+app.command()(forget)
 app.command()(rbac)
 app.command()(schema)
 app.command()(version)

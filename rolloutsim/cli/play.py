@@ -9,6 +9,7 @@ import typer
 
 from rolloutsim.cli.inputs import Argo, ArgoOption
 from rolloutsim.cli.output import Output, check_output, progress, save_figure, write_results, writing
+from rolloutsim.cli.workers import Dask, Keep, start, workers
 
 __all__ = ["compare", "simulate"]
 
@@ -54,6 +55,8 @@ def simulate(
     runs: Runs = 400,
     seed: Seed = 1,
     jobs: Jobs = None,
+    dask: Dask = None,
+    keep: Keep = None,
     argo: ArgoOption = Argo.MASTER,
     output: Form = Output.TABLE,
     out: Out = None,
@@ -65,18 +68,38 @@ def simulate(
     --plot draws run 0 of the first scenario over time; compare draws rates and costs.
     """
     check_output(output, out, plot, trace)
+    start(jobs, dask, runs)
     from rolloutsim.cli import inputs
     from rolloutsim.sim import run
     from rolloutsim.trace import write_trace
 
     chosen, worlds = inputs.one_policy(policy, argo), inputs.scenarios(scenario)
-    with progress(chosen.name) as tick:
+    with workers(dask, keep) as using, progress(chosen.name) as tick:
         if len(worlds) == 1:
-            results = run.simulate(chosen, worlds[0], runs=runs, seed=seed, jobs=jobs, progress=tick)
+            results = run.simulate(
+                chosen,
+                worlds[0],
+                runs=runs,
+                seed=seed,
+                jobs=jobs,
+                executor=using.executor,
+                progress=tick,
+                keep=using.keep,
+            )
         else:
-            results = run.compare([chosen], worlds, runs=runs, seed=seed, jobs=jobs, progress=tick)
+            results = run.compare(
+                [chosen],
+                worlds,
+                runs=runs,
+                seed=seed,
+                jobs=jobs,
+                executor=using.executor,
+                progress=tick,
+                keep=using.keep,
+            )
     if trace is not None or plot is not None:
-        manifest, records = run.trace_run(chosen, worlds[0], seed=seed)
+        with progress("run 0") as tick:
+            manifest, records = run.trace_run(chosen, worlds[0], seed=seed, progress=tick)
         if trace is not None:
             with writing(trace):
                 write_trace(trace, manifest, records)
@@ -93,6 +116,8 @@ def compare(
     runs: Runs = 400,
     seed: Seed = 1,
     jobs: Jobs = None,
+    dask: Dask = None,
+    keep: Keep = None,
     argo: ArgoOption = Argo.MASTER,
     output: Form = Output.TABLE,
     out: Out = None,
@@ -112,13 +137,23 @@ def compare(
         return
     if not scenario:
         raise typer.BadParameter("Missing option '--scenario' / '-s'.")
+    start(jobs, dask, runs)
     from rolloutsim.cli import inputs
     from rolloutsim.sim import run
     from rolloutsim.trace import write_trace
 
     chosen, worlds = inputs.policies(policy, argo), inputs.scenarios(scenario)
-    with progress("playing") as tick:
-        results = run.compare(chosen, worlds, runs=runs, seed=seed, jobs=jobs, progress=tick)
+    with workers(dask, keep) as using, progress("playing") as tick:
+        results = run.compare(
+            chosen,
+            worlds,
+            runs=runs,
+            seed=seed,
+            jobs=jobs,
+            executor=using.executor,
+            progress=tick,
+            keep=using.keep,
+        )
     if trace is not None:
         for one in chosen:
             for world in worlds:

@@ -9,7 +9,6 @@ not know of what moved and changed nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import Protocol
 
 import simpy
@@ -32,7 +31,7 @@ from rolloutsim.engine import (
     WeightSeen,
 )
 from rolloutsim.session import Session
-from rolloutsim.sim.cluster import Cluster, DeploymentController, Pool
+from rolloutsim.sim.cluster import Cluster, DeploymentController
 
 __all__ = ["TICK", "Instrument", "Loop", "Network"]
 
@@ -83,7 +82,7 @@ class Loop:
         self._after_tick = after_tick
         self._unseen: dict[str, None] = {}
         self._weight_seen: WeightSeen | None = None
-        self._told: dict[str, RevisionSeen] = {}
+        self._told: dict[str, tuple[int, int, int, int]] = {}
         self._told_weight: WeightSeen | None = None
         self._wake_at: int | None = None
 
@@ -141,24 +140,28 @@ class Loop:
         """How the cluster is now: the weight, then the pods of each revision, where they changed."""
         if self._weight_seen is not None:
             weight, self._weight_seen = self._weight_seen, None
-            if self._told_weight is None or replace(self._told_weight, at=weight.at) != weight:
+            told = self._told_weight
+            if told is None or (told.weight, told.verified) != (weight.weight, weight.verified):
                 self._told_weight = weight
                 self.session.hear(weight)
         if self._unseen and self.deployment is not None:
             self._unseen.update(dict.fromkeys(self.deployment.reconcile()))
         for revision in sorted(self._unseen):
-            told, seen = self._told.get(revision), self._seen(revision)
-            if told is None or replace(told, at=seen.at) != seen:
-                self.session.hear(seen)
+            if self._told.get(revision) != self._counts(revision):
+                self.session.hear(self._seen(revision))
         self._unseen.clear()
 
     def _seen(self, revision: str) -> RevisionSeen:
         """The pods of a revision, to be told now."""
         self._unseen.pop(revision, None)
-        pool = self.cluster.pools.get(revision) or Pool(revision)
-        seen = RevisionSeen(self.now, revision, pool.desired, len(pool.pods), pool.ready, pool.available)
-        self._told[revision] = seen
-        return seen
+        counts = self._counts(revision)
+        self._told[revision] = counts
+        return RevisionSeen(self.now, revision, *counts)
+
+    def _counts(self, revision: str) -> tuple[int, int, int, int]:
+        """Pods of a revision: desired, created, ready, available."""
+        pool = self.cluster.pools.get(revision)
+        return (pool.desired, len(pool.pods), pool.ready, pool.available) if pool else (0, 0, 0, 0)
 
     def _perform(self, action: Action) -> Iterator[Observation]:
         match action:

@@ -61,7 +61,7 @@ def expected_per_cell(traffic: Traffic, edges_ms: Times) -> Floats:
     """
     match traffic.rate:
         case ConstantRate(rate_rps=rate):
-            return np.diff(edges_ms) * (rate / 1000.0)
+            return (edges_ms[1:] - edges_ms[:-1]) * (rate / 1000.0)
         case DiurnalRate() as day:
             return _diurnal(day, edges_ms)
         case RecordedRate() as record:
