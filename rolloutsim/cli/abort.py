@@ -19,10 +19,12 @@ from rolloutsim.cli.cluster import (
     Site,
     connected,
     fail,
+    now_ms,
     say,
     whoami,
 )
-from rolloutsim.cli.executing import (
+from rolloutsim.cli.executing import execute
+from rolloutsim.cli.manner import (
     JournalOption,
     LogOption,
     Manner,
@@ -30,11 +32,9 @@ from rolloutsim.cli.executing import (
     PrometheusHeaders,
     PrometheusOption,
     Timeout,
-    execute,
     journal_directory,
     servers,
 )
-from rolloutsim.cli.rollout import now_ms
 from rolloutsim.cli.run import LEASE_PATIENCE_MS, Name, seconds
 from rolloutsim.errors import ExecutorError
 

@@ -16,7 +16,7 @@ from rolloutsim.cli.cluster import Exit, Site, fail, say
 from rolloutsim.errors import InputError, PolicyError, Position
 
 if TYPE_CHECKING:
-    from rolloutsim.cli.executing import Manner
+    from rolloutsim.cli.manner import Manner
     from rolloutsim.live.argo import View
     from rolloutsim.live.inbox import Verb
     from rolloutsim.live.plan import Plan

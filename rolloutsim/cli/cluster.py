@@ -6,6 +6,7 @@ import getpass
 import shlex
 import socket
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,7 +20,19 @@ from rolloutsim.errors import ExecutorError
 if TYPE_CHECKING:
     from rolloutsim.live.kubernetes import HttpKubernetes
 
-__all__ = ["As", "Context", "Exit", "Kubeconfig", "Namespace", "Site", "connected", "fail", "say", "whoami"]
+__all__ = [
+    "As",
+    "Context",
+    "Exit",
+    "Kubeconfig",
+    "Namespace",
+    "Site",
+    "connected",
+    "fail",
+    "now_ms",
+    "say",
+    "whoami",
+]
 
 Kubeconfig = Annotated[
     str, typer.Option("--kubeconfig", help="As kubectl's.", show_default="$KUBECONFIG, ~/.kube/config")
@@ -101,6 +114,11 @@ def fail(why: str, code: Exit) -> NoReturn:
     """One sentence, and the exit code."""
     say(f"error: {why}")
     raise typer.Exit(int(code))
+
+
+def now_ms() -> int:
+    """The time of day in ms, to say how old something is."""
+    return time.time_ns() // 1_000_000  # noqa: TID251 - the age of a Lease is told by the time of day
 
 
 def whoami() -> str:

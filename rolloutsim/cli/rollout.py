@@ -7,7 +7,6 @@ an installed Argo Rollouts controller they send that controller's own commands.
 from __future__ import annotations
 
 import secrets
-import time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -21,6 +20,7 @@ from rolloutsim.cli.cluster import (
     Site,
     connected,
     fail,
+    now_ms,
     whoami,
 )
 from rolloutsim.cli.run import Name
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from rolloutsim.live.asking import Subject
     from rolloutsim.live.inbox import Verb
 
-__all__ = ["now_ms", "pause", "promote", "retry", "unpause"]
+__all__ = ["pause", "promote", "retry", "unpause"]
 
 HEARD_S = 10.0
 """How long a command waits to be heard before it is left to itself."""
@@ -152,8 +152,3 @@ def _now_stands(site: Site, about: Subject) -> str:
     step = f" at step {now.step_index} of {now.steps}" if now.steps else ""
     said = f": {now.message}" if now.message else ""
     return f"heard; {now.rollout} is {now.phase or now.stands}{step}{said}"
-
-
-def now_ms() -> int:
-    """The time of day in ms, to say how old something is."""
-    return time.time_ns() // 1_000_000  # noqa: TID251 - the age of a Lease is told by the time of day

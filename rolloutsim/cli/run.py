@@ -19,10 +19,13 @@ from rolloutsim.cli.cluster import (
     Site,
     connected,
     fail,
+    now_ms,
     say,
     whoami,
 )
-from rolloutsim.cli.executing import (
+from rolloutsim.cli.executing import execute
+from rolloutsim.cli.inputs import Argo, ArgoOption
+from rolloutsim.cli.manner import (
     JournalOption,
     LogOption,
     Manner,
@@ -31,11 +34,9 @@ from rolloutsim.cli.executing import (
     PrometheusHeaders,
     PrometheusOption,
     Timeout,
-    execute,
     journal_directory,
     servers,
 )
-from rolloutsim.cli.inputs import Argo, ArgoOption
 from rolloutsim.cli.plan import Images, TemplateFile
 from rolloutsim.errors import InputError
 
@@ -143,6 +144,7 @@ def _carried_out(
     dry_run: bool,
 ) -> Exit:
     from rolloutsim.live.plan import underway
+    from rolloutsim.live.standing import holder_of
     from rolloutsim.live.state import StateStore
 
     say(
@@ -165,7 +167,12 @@ def _carried_out(
     if dry_run:
         return _tried(site, plan)
     permit = permit_for(plan, keys, unvetted, break_glass) if manner.writes else None
-    return execute(site, plan.namespace, plan.rollout, plan.release, replace(manner, permit=permit))
+    holder = holder_of(site.api, plan.namespace, plan.rollout, now_ms())
+    dead = holder is not None and not holder.alive
+    if dead:
+        say("an executor that died before it began has the Lease; waiting until it has run out (15 s)")
+    manner = replace(manner, permit=permit, patience_ms=LEASE_PATIENCE_MS if dead else 0)
+    return execute(site, plan.namespace, plan.rollout, plan.release, manner)
 
 
 def resume(

@@ -49,7 +49,9 @@ class Screen:
         self._judged: dict[str, Judged] = {}
         self._began_ms = self._released_ms()
         console = console or Console(stderr=True)
-        self._live = Live(console=console, get_renderable=self.render, refresh_per_second=2)
+        self._live = Live(
+            console=console, get_renderable=self.render, refresh_per_second=2, redirect_stdout=False
+        )
 
     def __enter__(self) -> Screen:
         self._live.start()

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rolloutsim.cli.cluster import As, Context, Exit, Kubeconfig, Namespace, Site, connected, say
-from rolloutsim.cli.rollout import now_ms
+from rolloutsim.cli.cluster import As, Context, Exit, Kubeconfig, Namespace, Site, connected, now_ms, say
 from rolloutsim.cli.run import Name
 from rolloutsim.errors import ExecutorError, InputError, Position
 

@@ -14,7 +14,7 @@ from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, 
 from concurrent.futures import Future as _Future
 from concurrent.futures import wait as _wait
 from contextlib import contextmanager
-from multiprocessing import forkserver
+from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.connection import wait as _readable
 from multiprocessing.context import ForkServerContext
@@ -72,7 +72,6 @@ def prepare() -> None:
     Returns at once. Whoever knows early that there will be workers saves most of the time of their start.
     """
     _forking()
-    forkserver.ensure_running()
 
 
 @contextmanager
@@ -103,8 +102,15 @@ def processes(jobs: int) -> Iterator[Executor]:
 
 
 def _forking() -> ForkServerContext:
+    """The way to make workers; what they are forked from is started with interrupts blocked, as they will be."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(_PRELOADED)
+    resource_tracker.ensure_running()  # else it is started by the next line, and unblocks interrupts
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
     return context
 
 
@@ -157,7 +163,8 @@ def _client(address: str) -> Any:
             "a Dask cluster needs the package distributed", fix="pip install 'rolloutsim[dask]'"
         ) from None
     try:
-        return Client(address, timeout=CONNECT_S, set_as_default=False)
+        client: Any = Client
+        return client(address, timeout=CONNECT_S, set_as_default=False)
     except (OSError, ValueError) as error:
         raise ExecutorError(
             f"no Dask scheduler answers at {address}: {_first_line(error)}; "

@@ -1,4 +1,4 @@
-"""What a row of a simulation hangs on, besides its seed and number: what is played, and the code that plays."""
+"""What a row of a simulation hangs on, besides seed and number: what is played, and what plays it."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from rolloutsim.policy.yaml_source import Node, Scalar
 
 __all__ = ["NOTHING", "Overlay", "at_path", "fields_of", "overlaid", "under"]
 
-_FIELD = re.compile(r"\[[0-9]+\]|[^.\[\]]+|(?<=\[')[^']*(?='\])")
+_FIELD = re.compile(r"\[[0-9]+\]|\['([^']*)'\]|[^.\[\]]+")
 _INDEX = re.compile(r"\[([0-9]+)\]")
 
 Overlay = Mapping[str, Node]
@@ -48,7 +48,7 @@ def at_path(path: str, value: Scalar) -> Overlay:
 
 def fields_of(path: str) -> list[str]:
     """The fields of a path, items of lists in brackets: ``release``, ``faults``, ``[0]``, ``size``."""
-    return _FIELD.findall(path)
+    return [match[1] or match[0] for match in _FIELD.finditer(path)]
 
 
 def under(fields: Sequence[str], node: Node) -> Node:

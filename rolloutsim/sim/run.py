@@ -20,6 +20,7 @@ from rolloutsim.policy.model import (
     Policy,
 )
 from rolloutsim.session import Entry
+from rolloutsim.sim.compiled import courses_of
 from rolloutsim.sim.executors import finished, in_order
 from rolloutsim.sim.executors import processes as _workers
 from rolloutsim.sim.identity import scenario_digest
@@ -134,7 +135,7 @@ def rows(
     progress: Progress | None = None,
     keep: Kept | None = None,
 ) -> Iterator[Outcome]:
-    """Play each policy in its scenario ``runs`` times: the rows, cell by cell; parameters as for `simulate`."""
+    """Play each policy in its scenario ``runs`` times: rows, cell by cell; options as for `simulate`."""
     if runs < 1:
         raise ValueError(f"runs must be at least 1, not {runs}")
     for policy, scenario in cells:
@@ -196,11 +197,16 @@ def _chunk(task: Task, progress: Progress | None = None) -> list[Outcome]:
     """The rows of a task; ``progress`` hears of the minutes of its runs, where requests are played."""
     policy, scenario, seed, first, last = task
     latency = reads_latency(policy, scenario)
+    # The fast path has to be loaded and rehearsed first: it is for those who play many runs.
+    courses = courses_of(policy, scenario) if first >= CHUNK else None
+    rows = []
     with _garbage_kept():
-        return [
-            outcome(_played(policy, scenario, seed, run, latency=latency, progress=progress), run)
-            for run in range(first, last)
-        ]
+        for run in range(first, last):
+            row = courses.play(seed, run) if courses is not None else None
+            if row is None:
+                row = outcome(_played(policy, scenario, seed, run, latency=latency, progress=progress), run)
+            rows.append(row)
+    return rows
 
 
 @contextmanager

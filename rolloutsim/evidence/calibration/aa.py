@@ -230,24 +230,30 @@ def _reads(policy: Policy) -> tuple[SeriesRead, ...]:
 
 def _arms(reads: Sequence[SeriesRead], by: tuple[str, ...], policy: Policy) -> Arms:
     """What to write into which label, so that the policy's queries find the fake versions."""
-    asked: dict[str, set[str]] = {}
-    for read in reads:
-        for matcher in read.matchers:
-            if _LATE in matcher.value or matcher.name in by:
-                asked.setdefault(matcher.name, set()).add(matcher.value)
+    asked: dict[str, set[str]] = {label: set() for label in by}
+    for matcher in (matcher for read in reads for matcher in read.matchers):
+        if _LATE in matcher.value or matcher.name in by:
+            if matcher.operator != "=":
+                raise InputError(
+                    f"policy {policy.name} tells versions apart by a pattern on {matcher.name}, and "
+                    "a fake version has one value",
+                    fix="let its queries ask for a label of versions with podTemplateHashValue",
+                )
+            asked.setdefault(matcher.name, set()).add(matcher.value)
     arms = {}
-    for label in by or sorted(asked):
-        values = asked.get(label, {_LATE})
-        if values == {_LATE}:
-            arms[label] = STABLE, CANARY
-        elif len(values) == 1:
-            arms[label] = STABLE, next(iter(values))
-        else:
+    for label, values in sorted(asked.items()):
+        if len(values) > 1:
             raise InputError(
                 f"policy {policy.name} asks for several values of {label}, so no fake version can have them",
                 value=", ".join(sorted(values)),
                 fix="let its queries take the version from an argument with podTemplateHashValue",
             )
+        value = next(iter(values), _LATE)
+        arms[label] = (
+            (value.replace(_LATE, STABLE), value.replace(_LATE, CANARY))
+            if _LATE in value
+            else (STABLE, value)
+        )
     return arms
 
 

@@ -111,9 +111,7 @@ def calibrate(
             fix="look at the times (UTC) and at how long the server keeps samples",
         )
     progress(2, steps)
-    cells = count_cells(
-        source, reads, first_ms, last_ms, found.interval_ms, lambda done, _: progress(2 + done, steps)
-    )
+    cells = count_cells(source, reads, first_ms, last_ms, found, lambda done, _: progress(2 + done, steps))
     buckets = bucket_counts(source, reads, first_ms, last_ms)
     progress(9, steps)
     fit = fit_lognormal(buckets)

@@ -16,14 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rolloutsim.evidence.calibration.reads import Reads
+from rolloutsim.evidence.calibration.scrapes import Scraping
 from rolloutsim.evidence.calibration.source import Points, Progress, Source
 
 __all__ = ["Cells", "count_cells", "hours_of"]
 
 MINUTE_MS = 60_000
 HOUR_MS = 3_600_000
-LATE = 1.15
-"""A sample older than so many intervals was missed."""
 
 Floats = NDArray[np.float64]
 Times = NDArray[np.int64]
@@ -32,12 +31,13 @@ Flags = NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Cells:
-    """Successive cells of ``length_ms``: ends in ms, requests, failed requests.
+    """Successive cells of ``length_ms``, scraped every ``interval_ms``: ends in ms, requests, failed ones.
 
     ``valid`` : the counts are those of the whole cell and nothing else. ``seen`` : anything was scraped.
     """
 
     length_ms: int
+    interval_ms: int
     ends_ms: Times
     requests: Floats
     errors: Floats
@@ -57,7 +57,7 @@ class Cells:
 
 
 def count_cells(
-    source: Source, reads: Reads, first_ms: int, last_ms: int, interval_ms: int, progress: Progress
+    source: Source, reads: Reads, first_ms: int, last_ms: int, scrapes: Scraping, progress: Progress
 ) -> Cells:
     """Count the requests of all cells between two times.
 
@@ -65,8 +65,11 @@ def count_cells(
     ------
     ExecutorError : the source cannot be asked.
     """
-    length = interval_ms * -(-MINUTE_MS // interval_ms)
-    ends = np.arange(first_ms + length, last_ms + 1, length, dtype=np.int64)
+    interval = scrapes.interval_ms
+    length = interval * -(-MINUTE_MS // interval)
+    # half-way between two scrapes of a target, so that a late scrape and a missed one are not confused
+    first = first_ms + (scrapes.phase_ms + interval // 2 - first_ms) % interval
+    ends = np.arange(first + length, last_ms + 1, length, dtype=np.int64)
     grid = np.concatenate((ends[:1] - length, ends)) if len(ends) else ends
     selector, before = reads.requests, f"offset {length}ms"
     queries = {
@@ -86,7 +89,7 @@ def count_cells(
     progress(len(queries), len(queries))
     series = np.nan_to_num(columns["series"])
     stayed = np.nan_to_num(columns["stayed"][1:])
-    fresh = columns["age"] <= LATE * interval_ms / 1000.0
+    fresh = columns["age"] < interval / 1000.0
     valid = (
         fresh[:-1]
         & fresh[1:]
@@ -97,7 +100,7 @@ def count_cells(
     )
     errors = np.nan_to_num(columns["errors"][1:]) if reads.errors else np.zeros(len(ends))
     requests = np.nan_to_num(columns["requests"][1:])
-    return Cells(length, ends, requests, errors, valid & (errors <= requests), series[1:] > 0)
+    return Cells(length, interval, ends, requests, errors, valid & (errors <= requests), series[1:] > 0)
 
 
 def hours_of(cells: Cells) -> Iterator[slice]:

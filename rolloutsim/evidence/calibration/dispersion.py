@@ -26,6 +26,8 @@ __all__ = ["Known", "correlation_of", "dispersion_of", "error_rate_of", "ratio"]
 LEAST_CELLS = 12
 """An hour with fewer valid cells tells nothing about its own scatter."""
 LEAST_BLOCKS = 5
+FAR = (2, 3, 4)
+"""So many cells apart nothing of a minute is shared."""
 DAY_MS = 86_400_000
 
 Floats = NDArray[np.float64]
@@ -92,10 +94,10 @@ def dispersion_of(cells: Cells) -> Known | None:
 def correlation_of(cells: Cells) -> Known | None:
     """Intra-class correlation of errors within a minute, 0 for independent ones.
 
-    How much likelier two requests of one minute fail together than two requests of one hour that are
-    further apart, over ``p (1 - p)``: the pairs estimator (M. S. Ridout, C. G. B. Demétrio, D. Firth,
-    Biometrics 55, 1999, 137-148), with the hour's own rate in the place of the overall one, so that an
-    outage is no correlation. None if there are too few errors.
+    How much likelier two requests of one minute fail together than two that are a few minutes apart, over
+    ``p (1 - p)``: the pairs estimator (M. S. Ridout, C. G. B. Demétrio, D. Firth, Biometrics 55, 1999,
+    137-148), with the rate of the minutes around in the place of the overall one, so that of an outage only
+    its edges are correlation. None if there are too few errors.
     """
     parts, count = [], 0
     rate = error_rate_of(cells)
@@ -115,8 +117,8 @@ def correlation_of(cells: Cells) -> Known | None:
     if not parts or sum(own for _, own, _ in parts) <= 0.0:
         return None
     found = _known(parts, count)
-    # a pair of a longer cell is rarely of one minute
-    scale = cells.length_ms / MINUTE_MS / (rate.value * (1.0 - rate.value))
+    # two requests of a longer cell are rarely of one minute; one scrape interval has one rate in the model
+    scale = cells.length_ms / max(MINUTE_MS, cells.interval_ms) / (rate.value * (1.0 - rate.value))
     return Known(found.value * scale, None if found.error is None else found.error * scale, count)
 
 
@@ -156,11 +158,11 @@ def _scatter(counts: Floats, valid: NDArray[np.bool_]) -> tuple[float, float, fl
 
 
 def _pairs(x: Floats, valid: NDArray[np.bool_]) -> tuple[float, float]:
-    """Pairs within a cell and between neighbours; pairs of cells that are further apart (all twice)."""
+    """Pairs within a cell and between neighbours; pairs of cells a little further apart (all twice)."""
     both = valid[:-1] & valid[1:]
     within = float((x * (x - 1.0))[valid].sum())
     between = 2.0 * float((x[:-1] * x[1:])[both].sum())
-    far = float(x.sum()) ** 2 - float((x * x).sum()) - between
+    far = 2.0 * sum(float((x[:-lag] * x[lag:])[valid[:-lag] & valid[lag:]].sum()) for lag in FAR)
     # as many neighbours as an unbroken row of cells would have
     return within + between * max(0, int(valid.sum()) - 1) / max(1, int(both.sum())), far
 

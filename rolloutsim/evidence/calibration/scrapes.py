@@ -21,9 +21,13 @@ GAP_MS = 300_000
 
 @dataclass(frozen=True, slots=True)
 class Scraping:
-    """The interval in ms, the share of scrapes that were missed, and how many were looked at."""
+    """The interval in ms, the share of scrapes that were missed, and how many were looked at.
+
+    ``phase_ms`` is when one of the targets is scraped, after a multiple of the interval.
+    """
 
     interval_ms: int
+    phase_ms: int
     missed: float
     scrapes: int
 
@@ -35,14 +39,16 @@ def scraping(source: Source, reads: Reads, first_ms: int, last_ms: int) -> Scrap
     ------
     ExecutorError : the source cannot be asked.
     """
-    apart = [np.diff(one.times_ms) for one in _samples(source, reads, first_ms, last_ms)]
+    found = list(_samples(source, reads, first_ms, last_ms))
+    apart = [np.diff(one.times_ms) for one in found]
     steps = np.concatenate(apart) if apart else np.empty(0, dtype=np.int64)
     steps = steps[(steps > 0) & (steps <= GAP_MS)]
     if not len(steps):
         return None
     interval = _whole(float(np.median(steps)))
     expected = np.maximum(1, np.rint(steps / interval)).sum()
-    return Scraping(interval, float(1.0 - len(steps) / expected), int(expected))
+    phase = int(found[0].times_ms[-1]) % interval
+    return Scraping(interval, phase, float(1.0 - len(steps) / expected), int(expected))
 
 
 def _samples(source: Source, reads: Reads, first_ms: int, last_ms: int) -> Iterator[Points]:

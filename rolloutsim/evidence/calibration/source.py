@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from rolloutsim.errors import InputError
 from rolloutsim.evidence.recorded import Recorder
-from rolloutsim.promql import Matrix, Series, SeriesStore, compile_query, is_stale
+from rolloutsim.promql import Matrix, PromQLError, Query, Series, SeriesStore, compile_query, is_stale
 from rolloutsim.promql.catalog import time_range
 
 __all__ = ["Points", "Progress", "ServerSource", "Source", "StoreSource"]
@@ -87,11 +87,24 @@ class StoreSource:
 
     def over(self, query: str, first_ms: int, last_ms: int, step_ms: int) -> list[Points]:
         compiled = compile_query(query)
-        pieces = (
-            compiled.evaluate_range(self.store, first, last, step_ms).series
+        return _joined(
+            series
             for first, last in _pieces(first_ms, last_ms, step_ms)
+            for series in self._answers(compiled, first, last, step_ms)
         )
-        return _joined(pieces)
+
+    def _answers(
+        self, query: Query, first_ms: int, last_ms: int, step_ms: int
+    ) -> Iterator[tuple[Series, ...]]:
+        """The answers of a piece, in halves where it would be too much reading at once."""
+        try:
+            yield query.evaluate_range(self.store, first_ms, last_ms, step_ms).series
+        except PromQLError as error:
+            half = (last_ms - first_ms) // step_ms // 2 * step_ms
+            if error.kind != "unsupported" or last_ms - first_ms < step_ms:
+                raise
+            yield from self._answers(query, first_ms, first_ms + half, step_ms)
+            yield from self._answers(query, first_ms + half + step_ms, last_ms, step_ms)
 
     def raw(self, selector: str, start_ms: int, end_ms: int) -> list[Points]:
         answer = compile_query(f"{selector}[{end_ms - start_ms}ms]").evaluate(self.store, end_ms)

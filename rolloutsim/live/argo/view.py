@@ -66,8 +66,9 @@ class View:
 
     @property
     def at_rest(self) -> bool:
-        """Nothing is being rolled out."""
-        return bool(self.stable) and self.asked == self.stable and not self.abort
+        """Nothing is being rolled out, and the pods that run have been seen."""
+        seen = any(revision.id == self.stable for revision in self.revisions)
+        return seen and self.asked == self.stable and not self.abort
 
 
 def view_of(

@@ -11,6 +11,5 @@ the ordinary path.
 """
 
 from rolloutsim.sim.compiled.courses import Courses, courses_of
-from rolloutsim.sim.compiled.refusal import NotCompiled
 
-__all__ = ["Courses", "NotCompiled", "courses_of"]
+__all__ = ["Courses", "courses_of"]

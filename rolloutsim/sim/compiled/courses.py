@@ -65,31 +65,19 @@ class Courses:
     """The courses of a policy in a scenario; `play` gives the rows of runs.
 
     A course is the same for all replications as long as chance does not move the control plane (pods, routes,
-    people); one that chance moves is rehearsed for its own run alone.
-
-    Raises
-    ------
-    NotCompiled : by all methods, when this policy and scenario are to be left to the ordinary path.
+    people); one that chance moves is rehearsed for its own run alone. ``refused`` says why this policy and
+    scenario are left to the ordinary path, once that is known.
     """
 
     def __init__(self, policy: Policy, scenario: Scenario) -> None:
         self._policy, self._scenario = policy, scenario
         service = scenario.service
-        telemetry = service.telemetry
-        if not isinstance(service.traffic.rate, ConstantRate):
-            raise NotCompiled("traffic that is not constant")
-        if telemetry.resources is not None or telemetry.logs is not None:
-            raise NotCompiled("series beside requests")
-        if telemetry.unlabelled or telemetry.mislabelled:
-            raise NotCompiled("requests that are counted elsewhere")
-        if service.cluster.phases is None and service.cluster.pod_ready.sigma:
-            raise NotCompiled("a control plane that chance moves")
-        if fidelity_of(scenario, policy.replicas)[0] is not Fidelity.AGGREGATE:
-            raise NotCompiled("requests that are played one by one")
+        telemetry, rate = service.telemetry, service.traffic.rate
+        self.refused = _refusal(policy, scenario)
         shape = minute_shape(service.traffic)
         self._world = kernel.World(
             interval=telemetry.scrape_interval_ms,
-            per_ms=service.traffic.rate.rate_rps / 1000.0,
+            per_ms=rate.rate_rps / 1000.0 if isinstance(rate, ConstantRate) else 0.0,
             shape=-1.0 if shape is None else shape,
             icc=service.error_icc,
             exact=service.cluster.split is Split.EXACT,
@@ -104,25 +92,24 @@ class Courses:
         self._totals = self._at_the_beginning(0)
         self._root: Course | None = None
         self._courses = self._runs = 0
-        self._refused = ""
 
-    def play(self, seed: int, run: int) -> Outcome:
-        """The row of one replication."""
-        if self._refused:
-            raise NotCompiled(self._refused)
+    def play(self, seed: int, run: int) -> Outcome | None:
+        """The row of one replication; None if it is left to the ordinary path."""
+        if self.refused:
+            return None
         try:
             if self._root is None:
                 self._root = self._rehearsed(seed, run, {})
                 if self._root.rehearsal.drawn:
                     raise NotCompiled("a control plane that chance moves")
-            while True:
+            row = None
+            while row is None:
                 row = self._follow(self._root, seed, run)
-                if row is not None:
-                    self._runs += 1
-                    return row
         except NotCompiled as refusal:
-            self._refused = str(refusal)
-            raise
+            self.refused = str(refusal)
+            return None
+        self._runs += 1
+        return row
 
     def _follow(self, course: Course, seed: int, run: int) -> Outcome | None:
         """The row; None if a new course reads series that were not followed from the beginning."""
@@ -222,7 +209,8 @@ class Courses:
             requests = math.floor(plane.mean_rate_rps * DAY_S)
             errors = math.floor(requests * service.error_rate)
             plane.seed_totals(0, requests - errors, errors)
-        return plane.now().totals[0]
+        totals: NDArray[np.int64] = plane.now().totals[0]
+        return totals
 
     def _keys(self, seed: int, run: int) -> kernel.Keys:
         telemetry = self._scenario.service.telemetry
@@ -264,10 +252,24 @@ class Courses:
         )
 
 
-@lru_cache(maxsize=KEPT)
-def courses_of(policy: Policy, scenario: Scenario) -> Courses | None:
-    """The courses of a policy in a scenario, None if the fast path does not know them."""
-    try:
-        return Courses(policy, scenario)
-    except NotCompiled:
-        return None
+courses_of = lru_cache(maxsize=KEPT)(Courses)
+"""The courses of a policy in a scenario, as far as runs of this process have taken them."""
+
+
+def _refusal(policy: Policy, scenario: Scenario) -> str:
+    """What the fast path does not know; empty if nothing is seen yet."""
+    service = scenario.service
+    telemetry = service.telemetry
+    if not isinstance(service.traffic.rate, ConstantRate):
+        return "traffic that is not constant"
+    if telemetry.resources is not None or telemetry.logs is not None:
+        return "series beside requests"
+    if telemetry.unlabelled or telemetry.mislabelled:
+        return "requests that are counted elsewhere"
+    if service.cluster.phases is None and service.cluster.pod_ready.sigma:
+        return "a control plane that chance moves"
+    if service.cluster.probe is not None:
+        return "readiness that depends on answers"
+    if fidelity_of(scenario, policy.replicas)[0] is not Fidelity.AGGREGATE:
+        return "requests that are played one by one"
+    return ""

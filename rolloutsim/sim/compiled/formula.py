@@ -1,4 +1,4 @@
-"""A query as a program for the kernel: sums of rates or increases of counters, and arithmetic between them."""
+"""A query as a program for the kernel: sums of rates or increases, and arithmetic between them."""
 
 from __future__ import annotations
 
@@ -8,10 +8,32 @@ from typing import Final
 
 from rolloutsim.promql import PromQLError
 from rolloutsim.promql.parse import parse
-from rolloutsim.promql.tree import Aggregate, Binary, Call, Matching, Negate, Node, Number, Selector, value_type
+from rolloutsim.promql.tree import (
+    Aggregate,
+    Binary,
+    Call,
+    Matching,
+    Negate,
+    Node,
+    Number,
+    Selector,
+    value_type,
+)
 from rolloutsim.sim.compiled.refusal import NotCompiled
 
-__all__ = ["ADD", "DIVIDE", "FIRST", "MULTIPLY", "NEGATE", "NUMBER", "SUBTRACT", "SUM", "Formula", "Sum", "formula"]
+__all__ = [
+    "ADD",
+    "DIVIDE",
+    "FIRST",
+    "MULTIPLY",
+    "NEGATE",
+    "NUMBER",
+    "SUBTRACT",
+    "SUM",
+    "Formula",
+    "Sum",
+    "formula",
+]
 
 NUMBER: Final = 0
 SUM: Final = 1

@@ -1,8 +1,8 @@
 """A metric's conditions as a table: which verdict a value gets, found by asking the conditions themselves.
 
-A condition that only compares ``result[0]`` with numbers, asks whether it is NaN or infinite, and how long the
-result is, is the same for all values between two neighbours of these numbers. So it is judged once for each
-number, once between every two, and once for NaN, the infinities and the empty result.
+A condition that only compares ``result[0]`` with numbers, asks whether it is NaN or infinite, and how long
+the result is, is the same for all values between two neighbours of these numbers. So it is judged once for
+each number, once between every two, and once for NaN, the infinities and the empty result.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 
 from rolloutsim.conditions import (
     Condition,
@@ -21,7 +22,18 @@ from rolloutsim.conditions import (
     compile_condition,
     judge,
 )
-from rolloutsim.conditions.tree import Binary, Bool, Builtin, Call, Float, Identifier, Integer, Member, Node, Unary
+from rolloutsim.conditions.tree import (
+    Binary,
+    Bool,
+    Builtin,
+    Call,
+    Float,
+    Identifier,
+    Integer,
+    Member,
+    Node,
+    Unary,
+)
 from rolloutsim.sim.compiled.refusal import NotCompiled
 
 __all__ = ["PHASES", "Judgement", "judgement"]
@@ -43,8 +55,8 @@ _COMPARISONS = {"==", "!=", "<", "<=", ">", ">="}
 class Judgement:
     """What the conditions of a metric make of every possible value.
 
-    ``breaks`` : the n numbers that values are compared with, rising. ``letters`` : 4 + 2 n + 1 verdicts: of NaN,
-    no value, minus and plus infinity, then of what is below the first number, the number itself, what is
+    ``breaks`` : the n numbers that values are compared with, rising. ``letters`` : 4 + 2 n + 1 verdicts: of
+    NaN, no value, minus and plus infinity, then of what is below the first number, the number itself, what is
     between it and the next, and so on. A verdict is the place of the first result in ``results`` that gets
     it. ``phases`` : the phase (`PHASES`) of each of ``results``. ``good`` : a verdict that is Successful.
     """
@@ -95,7 +107,7 @@ def _samples(breaks: tuple[float, ...]) -> Iterator[float]:
         yield 0.0
         return
     yield breaks[0] - max(1.0, abs(breaks[0]))
-    for number, following in zip(breaks, breaks[1:], strict=False):
+    for number, following in pairwise(breaks):
         yield number
         # Neighbouring floats have nothing between them: then it does not matter what stands here.
         yield number + (following - number) / 2

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from rolloutsim.sim.compiled.formula import (
     ADD,
-    DEPTH,
     DIVIDE,
     FIRST,
     MULTIPLY,
@@ -110,10 +109,12 @@ class Plan(NamedTuple):
     """A course of events and what is asked and judged in it.
 
     ``events`` : (E, 3), kind, time, and what the kind needs: whether versions are alive (1 stable, 2 new), or
-    the number of the measurement. ``pools`` and ``drawn`` : (C, V, 5) conditions, in the order of the changes;
-    in the latter no pool that nobody looks at has errors. ``slots`` : (C, V, B). ``last`` : the event of the
-    last measurement. ``asked`` : (Q, 4), for each measurement its query, its counters, its table and the
-    verdict that the course prescribes, below 0 for one that changes nothing.
+    the number of the measurement. ``pools`` and ``drawn`` : (C, V, 5) conditions, in the order of the
+    changes; in the latter no pool that nobody looks at has errors. ``slots`` : (C, V, B). ``last`` : the
+    event of the last measurement. ``asked`` : (Q, 4), for each measurement its query, its counters, its table
+    and the verdict that the course prescribes, below 0 for one that changes nothing. ``limits`` : failures and
+    inconclusive ones that each counter stands. The rest are the programs of the queries (`formula`) and the
+    tables of the conditions (`judgement`), one after the other.
     """
 
     events: Ints
@@ -239,7 +240,7 @@ def follow(world, series, plan, keys, run, first):  # type: ignore[no-untyped-de
                 _appear(rows, j, births, birth, exists)
                 _publish(rows, j, terms, term, exists, scraped, at[ROWS], values, published)
                 at[ROWS] += 1
-        if kind == BEGIN or kind == ADVANCE:
+        if kind != QUERY:
             continue
         query, counted, table, prescribed = asked[what, 0], asked[what, 1], asked[what, 2], asked[what, 3]
         _evaluate(
@@ -273,7 +274,7 @@ def follow(world, series, plan, keys, run, first):  # type: ignore[no-untyped-de
     return -1
 
 
-@njit(cache=True, nogil=True, forceinline=True)
+@njit(cache=True, nogil=True)
 def _look(owners, at, scraped):  # type: ignore[no-untyped-def]
     """Which series somebody exports now."""
     for k in range(owners.shape[0]):
@@ -312,7 +313,7 @@ def _dispersed(world, keys, start, end, factors):  # type: ignore[no-untyped-def
     return total + others
 
 
-@njit(cache=True, nogil=True, forceinline=True)
+@njit(cache=True, nogil=True)
 def _means(world, keys, factors, edges, means):  # type: ignore[no-untyped-def]
     """Expected requests between successive times."""
     for j in range(means.shape[0]):
@@ -322,7 +323,7 @@ def _means(world, keys, factors, edges, means):  # type: ignore[no-untyped-def]
             means[j] = _dispersed(world, keys, edges[j], edges[j + 1], factors)
 
 
-@njit(cache=True, nogil=True, forceinline=True)
+@njit(cache=True, nogil=True)
 def _advance(  # type: ignore[no-untyped-def]
     world,
     keys,
@@ -340,7 +341,7 @@ def _advance(  # type: ignore[no-untyped-def]
     until,
     counting,
 ):
-    """Let requests happen up to a later time, and count them if ``counting``; else they are only accounted for.
+    """Let requests happen up to a later time; unless ``counting`` they are only accounted for.
 
     Returns the number of scrapes; ``rows`` gets the totals at each.
     """
@@ -392,7 +393,7 @@ def _advance(  # type: ignore[no-untyped-def]
     return scrapes
 
 
-@njit(cache=True, nogil=True, forceinline=True)
+@njit(cache=True, nogil=True)
 def _kept(time, gaps, missed, low, high):  # type: ignore[no-untyped-def]
     """Whether a scrape happens."""
     for g in range(gaps.shape[0]):
@@ -401,7 +402,7 @@ def _kept(time, gaps, missed, low, high):  # type: ignore[no-untyped-def]
     return missed <= 0.0 or uniform(low, high, time, 0, 0, 0) >= missed
 
 
-@njit(cache=True, nogil=True, forceinline=True)
+@njit(cache=True, nogil=True)
 def _appear(rows, j, births, birth, exists):  # type: ignore[no-untyped-def]
     """A series exists from its first positive count on."""
     for k in range(exists.shape[0]):
@@ -409,7 +410,7 @@ def _appear(rows, j, births, birth, exists):  # type: ignore[no-untyped-def]
             exists[k] = _total(rows, j, births, birth, k) > 0
 
 
-@njit(cache=True, nogil=True, forceinline=True)
+@njit(cache=True, nogil=True)
 def _publish(rows, j, terms, term, exists, scraped, row, values, published):  # type: ignore[no-untyped-def]
     """The value of each series at a scrape, and at how many scrapes so far it was there."""
     for k in range(exists.shape[0]):
@@ -419,7 +420,7 @@ def _publish(rows, j, terms, term, exists, scraped, row, values, published):  # 
             published[row, k] += published[row - 1, k]
 
 
-@njit(cache=True, nogil=True, forceinline=True)
+@njit(cache=True, nogil=True)
 def _total(rows, j, starts, terms, k):  # type: ignore[no-untyped-def]
     """A series is a sum of counts: of a pool, from one column to before another."""
     total = 0
@@ -432,7 +433,7 @@ def _total(rows, j, starts, terms, k):  # type: ignore[no-untyped-def]
 # --- queries and verdicts ---------------------------------------------------------------------------
 
 
-@njit(cache=True, nogil=True, forceinline=True)
+@njit(cache=True, nogil=True)
 def _letter(tables, table, breaks, letters, there, value):  # type: ignore[no-untyped-def]
     """The verdict of a table on a value."""
     first, start, count = tables[table, 0], tables[table, 1], tables[table, 2]
@@ -449,7 +450,7 @@ def _letter(tables, table, breaks, letters, there, value):  # type: ignore[no-un
     return letters[start + 4 + 2 * place + (1 if met else 0)]
 
 
-@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _evaluate(  # type: ignore[no-untyped-def]
     world,
     begin,
@@ -504,7 +505,7 @@ def _evaluate(  # type: ignore[no-untyped-def]
                 answer[top] = a / b
 
 
-@njit(cache=True, nogil=True, forceinline=True)
+@njit(cache=True, nogil=True)
 def _window(times, rows, after, until):  # type: ignore[no-untyped-def]
     """The scrapes after one time and up to another: the first, and the one after the last."""
     high = rows
@@ -516,7 +517,7 @@ def _window(times, rows, after, until):  # type: ignore[no-untyped-def]
     return low, high
 
 
-@njit(cache=True, nogil=True, forceinline=True)
+@njit(cache=True, nogil=True)
 def _sum(  # type: ignore[no-untyped-def]
     times, values, published, member, first, last, low, high, start, end, per_second
 ):
@@ -539,7 +540,7 @@ def _sum(  # type: ignore[no-untyped-def]
     return there, total + error
 
 
-@njit(cache=True, nogil=True, forceinline=True)
+@njit(cache=True, nogil=True)
 def _change(times, values, published, k, low, high, start, end, per_second):  # type: ignore[no-untyped-def]
     """The rate or increase of a counter that never falls (`rolloutsim.promql.windows.extrapolated`)."""
     if high - low < 2:

@@ -45,15 +45,13 @@ class Rehearsal(World):
     """A world whose measurements have the prescribed verdicts, all others being successful.
 
     ``verdicts`` maps the number of a measurement to a verdict of its `Judgement`. After `play`, ``events``,
-    ``conditions`` and ``asked`` say what there was, and ``drawn`` whether the control plane drew anything that
-    matters, so that the course is of this replication alone.
+    ``conditions`` and ``asked`` say what there was, and ``drawn`` whether the control plane drew anything
+    that matters, so that the course is of this replication alone.
     """
 
     def __init__(
         self, policy: Policy, scenario: Scenario, seed: int, run: int, verdicts: Mapping[int, int]
     ) -> None:
-        if scenario.service.cluster.probe is not None:
-            raise NotCompiled("readiness that depends on answers")
         self.events: list[tuple[int, int, int]] = []
         self.asked: list[Asked] = []
         self.drawn = False

@@ -1,4 +1,4 @@
-"""A cluster on loopback for the verbs: the embedded API server, what its controllers would write, a Prometheus.
+"""A cluster on loopback for the verbs: the embedded API server, what controllers would write, a Prometheus.
 
 Deployments are ready at once after a write, and a route is accepted at once. Verbs run as a person has them:
 processes of their own, with nothing but a kubeconfig.

@@ -36,6 +36,7 @@ def back(shop: Stage) -> None:
 # --- abort ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_live_executor_obeys_an_abort(shop: Stage) -> None:
     process = shop.run()
     shop.waits_at(20)
@@ -85,8 +86,7 @@ def test_abort_prints_what_to_type_by_hand(shop: Stage) -> None:
 
 @pytest.mark.slow
 def test_the_lines_by_hand_work(shop: Stage) -> None:
-    """kubectl sends a token over TLS only, so a user of the client certificate kind is not needed: a proxy
-    to the same server without a token would do. Here the lines are run against a TLS server."""
+    """Typed into a shell, with kubectl (which sends a token over TLS only)."""
     from rolloutsim.lab import Server, self_signed
     from tests.live.verbs.stage import populate
 
@@ -112,6 +112,7 @@ def test_the_lines_by_hand_work(shop: Stage) -> None:
             plain.start()
 
 
+@pytest.mark.slow
 def test_an_executor_that_died_long_ago_is_not_waited_for(shop: Stage) -> None:
     process = shop.run()
     shop.waits_at(20)
@@ -200,6 +201,25 @@ def test_abort_from_an_empty_environment_elsewhere(shop: Stage, tmp_path: Path) 
     back(shop)
 
 
+def test_an_executor_that_died_before_it_began(shop: Stage) -> None:
+    """It took the Lease and saved nothing, so there is nothing to resume; the same run begins anew."""
+    lease = {
+        "apiVersion": "coordination.k8s.io/v1",
+        "kind": "Lease",
+        "metadata": {"name": "rolloutsim-api"},
+        "spec": {
+            "holderIdentity": "dead",
+            "leaseDurationSeconds": 2,
+            "leaseTransitions": 1,
+            "renewTime": "2026-01-05T00:00:00.000000Z",
+        },
+    }
+    shop.server.apply(lease, NAMESPACE)
+    assert shop.verb("resume", "api").exit_code == 4
+    begun(shop)
+
+
+@pytest.mark.slow
 def test_there_is_nothing_to_abort(shop: Stage) -> None:
     missing = shop.verb("abort", "api")
     assert missing.exit_code == 4
@@ -215,6 +235,7 @@ def test_there_is_nothing_to_abort(shop: Stage) -> None:
 # --- the others -----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_pause_and_unpause(shop: Stage) -> None:
     process = shop.run(steps=("setWeight: 20", "pause: {duration: 2s}", "setWeight: 50"))
     shop.until(lambda: shop.weight() == 20, "the weight is set")
@@ -229,6 +250,7 @@ def test_pause_and_unpause(shop: Stage) -> None:
     assert shop.verb("unpause", "api").exit_code == 1
 
 
+@pytest.mark.slow
 def test_full_promotion_skips_the_rest(shop: Stage) -> None:
     process = shop.run()
     shop.waits_at(20)
@@ -238,6 +260,7 @@ def test_full_promotion_skips_the_rest(shop: Stage) -> None:
     assert shop.replicas() == {"api-a": 0, "api-b": 2}
 
 
+@pytest.mark.slow
 def test_retry_after_an_abort(shop: Stage) -> None:
     begun(shop)
     assert shop.verb("retry", "api").exit_code == 1
@@ -252,6 +275,7 @@ def test_retry_after_an_abort(shop: Stage) -> None:
     assert shop.status()["abort"] is False
 
 
+@pytest.mark.slow
 def test_undo_goes_back_to_the_revision_before(shop: Stage) -> None:
     run = shop.verb("run", shop.canary(("setWeight: 50",)), "--image", NEW, "--unvetted", "a test")
     assert run.exit_code == 0, run.output
@@ -262,6 +286,7 @@ def test_undo_goes_back_to_the_revision_before(shop: Stage) -> None:
     assert shop.verb("undo", "api", "--to-revision", "77").exit_code == 1
 
 
+@pytest.mark.slow
 def test_blue_green_waits_and_is_promoted(shop: Stage) -> None:
     process = shop.start("run", shop.policy(BLUE_GREEN), "--image", NEW, "--unvetted", "a test")
     shop.until(lambda: shop.status().get("phase") == "Paused", "it waits")
@@ -282,6 +307,7 @@ def test_status_as_json(shop: Stage) -> None:
     assert {pods["role"]: pods["desired"] for pods in document["pods"]} == {"stable": 2, "canary": 1}
 
 
+@pytest.mark.slow
 def test_two_executors_at_once(shop: Stage) -> None:
     """Exactly one acts; the other says who does."""
     plan = shop.folder / "plan.json"

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import re
 import signal
+import subprocess
+import sys
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,7 +23,7 @@ from rolloutsim.live.plan import read_plan
 from rolloutsim.permit import ENGINE, Certificate, CertifiedBar, Envelope, pack, signed
 from rolloutsim.policy import digest, load_policy
 from rolloutsim.trace import read_trace
-from tests.live.verbs.stage import BLUE_GREEN, NAMESPACE, NEW, SECRET, Stage
+from tests.live.verbs.stage import BLUE_GREEN, MAIN, NAMESPACE, NEW, SECRET, Stage
 
 QUICK = ("setWeight: 20", "pause: {duration: 1s}")
 
@@ -83,6 +87,7 @@ def test_plan_run_promote(shop: Stage) -> None:
     assert "step 4 of 4 is complete" in explained.output
 
 
+@pytest.mark.slow
 def test_no_secret_is_written_anywhere(shop: Stage) -> None:
     """The value of a Secret reaches the metrics server, and no file, object or line of ours."""
     plan, log = shop.folder / "plan.json", shop.folder / "log.jsonl"
@@ -174,6 +179,7 @@ def test_a_certificate_that_does_not_count(shop: Stage, changes: dict[str, Any],
     assert shop.server.list("ConfigMap", NAMESPACE) == []
 
 
+@pytest.mark.slow
 def test_a_forged_signature_and_a_right_one(shop: Stage) -> None:
     policy = shop.canary()
     mine, other = Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate()
@@ -189,6 +195,7 @@ def test_a_forged_signature_and_a_right_one(shop: Stage) -> None:
     assert (permit["how"], permit["signatureChecked"]) == ("certificate", True)
 
 
+@pytest.mark.slow
 def test_breaking_the_glass_is_recorded(shop: Stage) -> None:
     policy = shop.canary()
     path = written(shop, certificate(policy, policy_digest="sha256:1"))
@@ -248,10 +255,13 @@ def test_a_plan_keeps_its_parts(shop: Stage, planned: Path) -> None:
     assert plan.policy_digest == digest(load_policy(shop.folder / "policy.yaml"))
 
 
+@pytest.mark.slow
 def test_a_prediction_goes_into_the_plan(shop: Stage, tmp_path: Path) -> None:
     root = Path(__file__).parents[3] / "scenarios"
     policy = root / "policies/httproute-canary.yaml"
-    text = policy.read_text().replace("name: api\nspec:\n  replicas", "name: api\n  namespace: shop\nspec:\n  replicas")
+    text = policy.read_text().replace(
+        "name: api\nspec:\n  replicas", "name: api\n  namespace: shop\nspec:\n  replicas"
+    )
     path = shop.folder / "plan.json"
     made = shop.verb(
         "plan",
@@ -282,7 +292,7 @@ def test_rights_are_looked_at_first(shop: Stage) -> None:
     shop.server.kubeconfig(shop.kubeconfig, token=token, namespace=NAMESPACE)
     plan = shop.verb("plan", shop.policy(BLUE_GREEN), "--image", NEW)
     assert plan.exit_code == 4, plan.output
-    assert re.search(r'resources: \[deployments\], resourceNames: \[api-b\], verbs: \[.*patch\]', plan.output)
+    assert re.search(r"resources: \[deployments\], resourceNames: \[api-b\], verbs: \[.*patch\]", plan.output)
 
 
 # --- looking only ---------------------------------------------------------------------------------
@@ -293,7 +303,9 @@ def writes(shop: Stage) -> list[str]:
     return [
         f"{seen.method} {seen.url}"
         for seen in shop.server.requests
-        if seen.method != "GET" and "selfsubjectaccessreviews" not in seen.url and "dryRun=All" not in seen.url
+        if seen.method != "GET"
+        and "selfsubjectaccessreviews" not in seen.url
+        and "dryRun=All" not in seen.url
     ]
 
 
@@ -304,6 +316,7 @@ def test_dry_run_writes_nothing(shop: Stage, planned: Path) -> None:
     assert writes(shop) == []
 
 
+@pytest.mark.slow
 def test_shadow_decides_and_writes_nothing(shop: Stage, planned: Path) -> None:
     shadow = shop.verb("run", planned, "--shadow", "--timeout", "1s")
     assert shadow.exit_code == 7, shadow.output
@@ -317,6 +330,7 @@ def test_shadow_decides_and_writes_nothing(shop: Stage, planned: Path) -> None:
 # --- stopping -------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_interrupt_then_resume(shop: Stage) -> None:
     process = shop.run()
     shop.waits_at(20)
@@ -340,6 +354,7 @@ def test_interrupt_then_resume(shop: Stage) -> None:
     assert explained.output.count("step 2 of 4 is complete") == 1
 
 
+@pytest.mark.slow
 def test_run_again_goes_on(shop: Stage) -> None:
     plan = shop.folder / "plan.json"
     shop.verb("plan", shop.canary(), "--image", NEW, "-o", plan)
@@ -349,12 +364,14 @@ def test_run_again_goes_on(shop: Stage) -> None:
     assert "begun before" in again.output
 
 
+@pytest.mark.slow
 def test_no_time_left(shop: Stage) -> None:
     run = shop.verb("run", shop.canary(), "--image", NEW, "--unvetted", "a test", "--timeout", "1s")
     assert run.exit_code == 7, run.output
     assert shop.weight() == 20
 
 
+@pytest.mark.slow
 def test_drift_is_named_before_going_on(shop: Stage) -> None:
     assert shop.verb("run", shop.canary(), "--image", NEW, "--unvetted", "a test", "--no-wait").exit_code == 6
     shop.server.patch("Deployment", "api-b", {"spec": {"replicas": 7}}, NAMESPACE)
@@ -370,6 +387,7 @@ def test_drift_is_named_before_going_on(shop: Stage) -> None:
 # --- trouble --------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_bad_release_is_rolled_back(shop: Stage) -> None:
     process = shop.run()
     shop.waits_at(20)
@@ -382,6 +400,7 @@ def test_a_bad_release_is_rolled_back(shop: Stage) -> None:
     assert shop.verb("status", "api").exit_code == 1
 
 
+@pytest.mark.slow
 def test_prometheus_down(shop: Stage) -> None:
     """Errors are counted as the policy says, and the sentence says whose fault it is."""
     process = shop.run()
@@ -396,17 +415,19 @@ def test_prometheus_down(shop: Stage) -> None:
     assert shop.finish(process)[0] == 1
 
 
+@pytest.mark.slow
 def test_the_api_server_is_away_for_a_while(shop: Stage) -> None:
     process = shop.run(steps=("setWeight: 20", "pause: {duration: 3s}"))
     shop.until(lambda: shop.weight() == 20, "the weight is set")
     shop.server.stop()
     shop.until(lambda: "cannot" in shop.errors(process) or "ended" in shop.errors(process), "it is noticed")
     shop.server.start()
-    code, out = shop.finish(process)
+    code, _ = shop.finish(process)
     assert code == 0, shop.errors(process)
     assert shop.replicas() == {"api-a": 0, "api-b": 2}
 
 
+@pytest.mark.slow
 def test_an_api_server_that_is_not_there(shop: Stage) -> None:
     shop.server.stop()
     answer = shop.verb("status", "api")
@@ -415,6 +436,7 @@ def test_an_api_server_that_is_not_there(shop: Stage) -> None:
     shop.server.start()
 
 
+@pytest.mark.slow
 def test_metrics_of_the_executor(shop: Stage) -> None:
     process = shop.run("--metrics-listen", "127.0.0.1:0")
     shop.waits_at(20)
@@ -434,3 +456,36 @@ def test_metrics_of_the_executor(shop: Stage) -> None:
     assert values["rolloutsim_weight", 'kind="desired"'] == "20.0"
     assert values["rolloutsim_step_index", ""] == "1.0"
     assert values["rolloutsim_run_info", 'phase="Paused"'] == "1.0"
+
+
+@pytest.mark.slow
+def test_on_a_terminal_there_is_a_live_view(shop: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The view goes to the terminal, the result to standard output."""
+    monkeypatch.delenv("CI", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    terminal, behind = pty.openpty()
+    words = ["run", shop.canary(), "--image", NEW, "--unvetted", "a test", "--no-wait"]
+    process = subprocess.Popen(
+        [sys.executable, "-c", MAIN, *map(str, words), "--kubeconfig", str(shop.kubeconfig)],
+        stdout=subprocess.PIPE,
+        stderr=behind,
+        text=True,
+    )
+    os.close(behind)
+    seen = b""
+    while True:
+        try:
+            part = os.read(terminal, 65_536)
+        except OSError:
+            break
+        if not part:
+            break
+        seen += part
+    os.close(terminal)
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 6
+    assert out.startswith("waiting at step 1")
+    text = seen.decode()
+    assert "step 1/4 (pause)" in text
+    assert "the canary gets weight 20" in text
+    assert '"seq"' not in text

@@ -73,7 +73,9 @@ def case(number: int) -> tuple[Policy, Scenario]:
 def _service(chance: Chance) -> Service:
     return Service(
         name="api",
-        traffic=Traffic(ConstantRate(chance.pick(0.2, 1.0, 5.0, 20.0, 100.0, 1000.0)), chance.pick(1.0, 1.0, 3.0)),
+        traffic=Traffic(
+            ConstantRate(chance.pick(0.2, 1.0, 5.0, 20.0, 100.0, 1000.0)), chance.pick(1.0, 1.0, 3.0)
+        ),
         error_rate=chance.pick(0.0, 0.001, 0.01, 0.05),
         error_icc=chance.pick(0.0, 0.0, 0.0, 0.02),
         latency=Latency(chance.pick(0.06, 0.2)),
@@ -168,7 +170,9 @@ def _analysis(chance: Chance, service: Service, *, counted: bool) -> Analysis:
 
 
 def _metric(chance: Chance, service: Service, name: str, *, counted: bool) -> Metric:
-    success, failure = _conditions(chance, chance.pick("0", "0.005", "0.02", "0.05", "0.05", "0.1", "0.1", "0.2", "-1", "2"))
+    success, failure = _conditions(
+        chance, chance.pick("0", "0.005", "0.02", "0.05", "0.05", "0.1", "0.1", "0.2", "-1", "2")
+    )
     return Metric(
         name,
         PrometheusProvider(_query(chance, service)),

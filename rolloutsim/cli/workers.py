@@ -1,0 +1,82 @@
+"""Who plays, and where it is kept: the options ``--dask`` and ``--keep``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rolloutsim.errors import InputError
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
+    from rolloutsim.sim.kept import Kept
+
+__all__ = ["Dask", "Keep", "Workers", "start", "workers"]
+
+Dask = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS",
+        help="Play on the Dask cluster whose scheduler is at tcp://HOST:PORT; no influence on results.",
+        show_default=False,
+    ),
+]
+Keep = Annotated[
+    Path | None,
+    typer.Option(
+        help="Keep runs in this directory as they are played; what it has is not played again.",
+        show_default=False,
+    ),
+]
+
+_ALONE = 16
+"""Runs that are played without workers: `rolloutsim.sim.run.CHUNK`, without the time of its import."""
+
+
+@dataclass(frozen=True, slots=True)
+class Workers:
+    """An executor that is not made for this call alone, and a place to keep chunks; None where not wanted."""
+
+    executor: Executor | None
+    keep: Kept | None
+
+
+def start(jobs: int | None, dask: str | None, runs: int) -> None:
+    """Let worker processes begin to start, if there will be some; to be called before files are read."""
+    if dask is not None and jobs is not None:
+        raise InputError("--jobs and --dask exclude each other", fix="give one of them")
+    if dask is None and jobs != 1 and runs > _ALONE:
+        from rolloutsim.sim.executors import prepare
+
+        prepare()
+
+
+@contextmanager
+def workers(dask: str | None, keep: Path | None) -> Iterator[Workers]:
+    """The cluster and the directory, while they are needed."""
+    from rolloutsim.sim import executors
+    from rolloutsim.sim.kept import keeping
+
+    with ExitStack() as stack:
+        kept = None if keep is None else stack.enter_context(keeping(keep))
+        executor = None if dask is None else stack.enter_context(executors.dask(dask))
+        yield Workers(executor, kept)
+    if kept is not None:
+        _say(kept)
+
+
+def _say(kept: Kept) -> None:
+    """What was found, where that is news."""
+    from rolloutsim.sim.kept import Was
+
+    total = kept.found.total()
+    again = [f"{kept.found[was]} {was}" for was in (Was.DAMAGED, Was.OTHER) if kept.found[was]]
+    if kept.found[Was.WHOLE] or again:
+        played = f"; played again: {', '.join(again)}" if again else ""
+        typer.echo(f"{kept.found[Was.WHOLE]} of {total} chunks were kept{played}", err=True)
