@@ -23,6 +23,7 @@ from typer.core import TyperGroup
 
 from rolloutsim.cli.abort import abort, undo
 from rolloutsim.cli.about import version
+from rolloutsim.cli.calibrate import calibrate
 from rolloutsim.cli.export import export
 from rolloutsim.cli.forget import forget
 from rolloutsim.cli.incidents import incidents
@@ -41,6 +42,7 @@ from rolloutsim.cli.rollout import pause, promote, retry, unpause
 from rolloutsim.cli.run import resume, run
 from rolloutsim.cli.schema import schema
 from rolloutsim.cli.status import explain, status
+from rolloutsim.cli.sweep import sweep
 from rolloutsim.cli.verify import verify
 from rolloutsim.cli.vet import vet
 from rolloutsim.errors import RolloutsimError
@@ -72,11 +74,13 @@ app = typer.Typer(
 )
 app.command()(simulate)
 app.command()(compare)
+app.command()(sweep)
 app.command()(vet)
 app.command()(verify)
 app.command()(replay)
 app.command()(record)
 app.add_typer(incidents)
+app.command()(calibrate)
 app.command()(power)
 app.command()(query)
 app.command()(serve)

@@ -9,7 +9,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import rolloutsim
 from rolloutsim.engine.codec import to_json
 from rolloutsim.policy.model import Policy
 from rolloutsim.sim.scenario import Scenario
@@ -34,7 +33,7 @@ def pair_digest(policy: Policy, scenario: Scenario) -> str:
 @lru_cache(maxsize=1)
 def build() -> str:
     """SHA-256 of the code that plays: our modules, and the versions of what they compute with."""
-    root = Path(rolloutsim.__file__).parent
+    root = Path(__file__).parent.parent
     digest = hashlib.sha256(json.dumps(versions(), sort_keys=True).encode())
     for path in sorted(root.rglob("*.py")):
         part = path.relative_to(root)
