@@ -205,25 +205,12 @@ def _execute(site: Site, name: str, release: Release, together: threading.Barrie
             instruments=instruments(api, NAMESPACE, name, {"": Server(site.prometheus)}),
             holder=name,
             heard=entries.append,
-            note=lambda t: print(f'{time.time():.2f}', name, t, flush=True),
         )
         executor = Executor(api, NAMESPACE, name, around)
         stack.callback(executor.close)
         executor.take()
         together.wait(PATIENCE_S)
         executor.begin(release)
-        def stuck():
-            import faulthandler
-            for ref in executor.observer.refs:
-                a, b = executor.observer.last(ref), api.get(ref)
-                print('REF', ref, a and a['metadata']['resourceVersion'], b['metadata']['resourceVersion'], a==b, str(b.get('status'))[:300], b['spec'].get('replicas'))
-            print('FACTS', executor.observer.facts(), executor.loop.session.due(), executor.loop.session.state.facts)
-            print('STUCK', name, [(str(r._kind.resource), r.silent_ms, r._thread.is_alive(), r._resource_version) for r in executor._reflectors])
-            faulthandler.dump_traceback(open('/tmp/stacks','w'), all_threads=True)
-            executor.stop()
-        timer = threading.Timer(45, stuck)
-        timer.start()
-        stack.callback(timer.cancel)
         stands = executor.run()
     assert stands in (Ending.PROMOTED, Ending.ABORTED), f"{name} was {stands}"
     return Ran(str(stands), entries)

@@ -1,14 +1,12 @@
 """What the simulator predicts of the lab, with real Traefik, real requests and real Prometheus, comes true.
 
 A good release goes out first, to all at once. What its journals say about pods, routes and measurements is
-the description of the service by which the next release is predicted, good for one half, broken for the other.
+the description of the service by which the next releases, good ones and broken ones, are predicted.
 """
 
 from __future__ import annotations
 
 import statistics
-import time
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -66,7 +64,7 @@ def service_like(found: Delays, rate_rps: float) -> Service:
     """The lab as a service of the simulator."""
     further = lognormal(found.further_pods)
     phases = PodPhases(
-        schedule=lognormal([1]*2),
+        schedule=lognormal([1] * 2),
         pull=lognormal(found.first_pods, further.median_ms),
         start=further,
         probe_ms=1,
@@ -98,11 +96,11 @@ class Forecast:
     endings: Mapping[str, float]
     bands: Mapping[str, Bands]
 
-    def misses(self, ran: Ran) -> list[str]:
-        """What of a rollout is not as predicted."""
-        times = times_s(ran.entries)
-        found = self.bands.get(ran.ending, {})
-        return [] if not found else outside(times, found)
+    def holds(self, ran: Ran) -> bool:
+        """Whether a rollout ended in a way, and at times, that are no surprise."""
+        found = self.bands.get(ran.ending)
+        likely = self.endings.get(ran.ending, 0.0) >= (1 - SHARE) / 2
+        return likely and found is not None and not outside(times_s(ran.entries), found)
 
 
 def forecast(service: Service, error_rate: float) -> Forecast:
@@ -122,7 +120,7 @@ def forecast(service: Service, error_rate: float) -> Forecast:
 
 
 def bands(courses: Sequence[Mapping[str, float]]) -> Bands:
-    """The narrowest bands of equal tails such that 90 % of these courses stay inside at all of their times."""
+    """The narrowest bands of equal tails such that 90 % of these courses stay inside at all times."""
     names = {name for one in courses for name in one}
     times = {name: sorted(one[name] for one in courses if name in one) for name in names}
     for cut in range(int(len(courses) * (1 - SHARE) / 2), 0, -1):
@@ -160,20 +158,7 @@ def test_twenty_rollouts_at_once_go_as_predicted(tmp_path: Path) -> None:
         live = execute_all(
             site, {name: release_of(policy_of(name), "v3", fault) for name, fault in FAULTS.items()}
         )
-    now = delays([ran.entries for ran in live.values()], "v3")
-    for a in (found, now):
-        print(lognormal(a.first_pods), lognormal(a.further_pods), lognormal(a.routes), lognormal(a.queries))
     service = service_like(found, rate)
-    print(service.cluster, service.telemetry.query_ms, rate)
     forecasts = {fault: forecast(service, fault) for fault in sorted(set(FAULTS.values()))}
-    inside = 0
-    for name, fault in FAULTS.items():
-        expected, ran = forecasts[fault], live[name]
-        share, found_bands = expected.endings.get(ran.ending, 0.0), expected.bands.get(ran.ending, {})
-        missed = outside(times_s(ran.entries), found_bands)
-        fits = share >= (1 - SHARE) / 2 and not missed
-        inside += fits
-        cells = [f"{what} {at:5.2f} ({found_bands[what][0]:.2f}-{found_bands[what][1]:.2f}){'!' if what in missed else ''}" for what, at in times_s(ran.entries).items() if what in found_bands]
-        print(f"{name} {fault:4.0%} {ran.ending:8} ({share:4.0%})", *cells, "" if fits else "OUTSIDE")
-    print(f"{inside} of {len(NAMES)} inside the {SHARE:.0%} bands")
-    assert inside >= 15
+    outside_ = [name for name, fault in FAULTS.items() if not forecasts[fault].holds(live[name])]
+    assert len(outside_) <= 5, outside_
