@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from rolloutsim.conditions.errors import Fault
-from rolloutsim.conditions.gonumber import format_float
+from rolloutsim.conditions.gonumber import format_float, format_json
 from rolloutsim.conditions.gotime import Duration, Time, Zone
 from rolloutsim.conditions.runtime import Frame, Function, Groups, Strings, go_type_name, is_nil, to_int
 from rolloutsim.conditions.values import MAX_JSON_DEPTH, MetricData
@@ -257,7 +257,7 @@ def _marshal(frame: Frame, value: Any, indent: str, parts: list[str]) -> None:
         case float():
             if not math.isfinite(value):
                 raise Fault(f"json: unsupported value: {format_float(value)}")
-            parts.append(format_float(value).replace("e-0", "e-"))
+            parts.append(format_json(value))
         case bytes():
             parts.append(_quoted(base64.b64encode(value).decode()))
         case Duration():

@@ -6,7 +6,7 @@ import math
 import re
 from decimal import Decimal
 
-__all__ = ["format_float", "parse_float", "parse_int", "to_int64", "wrap"]
+__all__ = ["format_float", "format_json", "parse_float", "parse_int", "to_int64", "wrap"]
 
 MAX_DIGITS = 1000
 
@@ -70,8 +70,18 @@ def parse_float(text: str) -> float:
     return value
 
 
-def format_float(value: float, *, exponent_from: int = 21) -> str:
-    """Go's shortest form of a float: ``%v`` (exponent from 1e21 on), and JSON's."""
+def format_float(value: float) -> str:
+    """Go's ``%v`` of a float: an exponent below 1e-4 and from 1e6 on (strconv's ``g``, shortest)."""
+    return _shortest(value, least=-4, upward=6)
+
+
+def format_json(value: float) -> str:
+    """A finite float as Go's ``encoding/json`` writes it: an exponent below 1e-6 and from 1e21 on."""
+    return _shortest(value, least=-6, upward=21).replace("e-0", "e-")
+
+
+def _shortest(value: float, *, least: int, upward: int) -> str:
+    """The fewest digits that read back as ``value``; with an exponent unless it is in least..upward-1."""
     if value != value:
         return "NaN"
     if math.isinf(value):
@@ -85,7 +95,7 @@ def format_float(value: float, *, exponent_from: int = 21) -> str:
     if text == "0":
         return minus + "0"
     point = len(text) + exponent
-    if point - 1 < -4 or point - 1 >= exponent_from:
+    if not least <= point - 1 < upward:
         mantissa = text[0] + ("." + text[1:] if len(text) > 1 else "")
         return f"{minus}{mantissa}e{'-' if point < 1 else '+'}{abs(point - 1):02d}"
     if point <= 0:

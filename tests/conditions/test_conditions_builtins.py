@@ -17,6 +17,8 @@ NOTHING = NilResult()
         "int(0 / 0) == -9223372036854775807 - 1",
         "string(5.5) == '5.5' and string([1, 'a', nil, {b: 2}]) == '[1 a <nil> map[b:2]]'",
         "string(1e21) == '1e+21' and string(0.00001) == '1e-05' and string(100000.0) == '100000'",
+        "string(1e6) == '1e+06' and string(123456789.5) == '1.234567895e+08' and string(-0.5e-4) == '-5e-05'",
+        "string(999999.5) == '999999.5' and string([1e6]) == '[1e+06]' and string(1000000) == '1000000'",
         "type(1) + type(1.0) + type('') + type([]) + type({}) + type(nil) + type(true)"
         " == 'intfloatstringarraymapnilbool'",
         "trim('  a ') == 'a' and trim('xxaxx', 'x') == 'a' and trimPrefix('ab', 'a') == 'b'",
@@ -31,6 +33,8 @@ NOTHING = NilResult()
         "sum(1..9) == 45 and sum([]) == 0 and type(sum([1, 2.0])) == 'float' and count([true, false]) == 1",
         "toJSON({b: 1.5}) == '{\\n  \"b\": 1.5\\n}' and toJSON('x<') == '\"x\\\\u003c\"'",
         "toJSON([1, nil]) == '[\\n  1,\\n  null\\n]' and toJSON({}) == '{}' and toJSON(1e21) == '1e+21'",
+        "toJSON(1e6) == '1000000' and toJSON(0.00001) == '0.00001' and toJSON(1e-7) == '1e-7'",
+        "toJSON(1.5e20) == '150000000000000000000' and toJSON(1e-10) == '1e-10'",
         "fromJSON('{\"x\": [1, null]}').x == [1.0, nil]",
         "toBase64('hi') == 'aGk=' and fromBase64('aGk=') == 'hi'",
         "duration('1h30m') == duration('90m') and duration('1.5h').Minutes() == 90",
