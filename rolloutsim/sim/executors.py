@@ -83,6 +83,11 @@ def processes(jobs: int) -> Iterator[Executor]:
     ExecutorError : a worker ended by itself.
     """
     context = _forking()
+    # The first child waits until what it is forked from has loaded. A worker that is given up meanwhile
+    # starts later, misses the locks it was to share, and complains; this child shares none.
+    first = context.Process(target=_nothing)
+    first.start()
+    first.join()
     alive, lifeline = context.Pipe(duplex=False)
     pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_follow, initargs=(alive,))
     try:
@@ -102,7 +107,7 @@ def processes(jobs: int) -> Iterator[Executor]:
 
 
 def _forking() -> ForkServerContext:
-    """The way to make workers; what they are forked from is started with interrupts blocked, as they will be."""
+    """The way to make workers; what they are forked from is started with interrupts blocked, as they are."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(_PRELOADED)
     resource_tracker.ensure_running()  # else it is started by the next line, and unblocks interrupts
@@ -112,6 +117,10 @@ def _forking() -> ForkServerContext:
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
     return context
+
+
+def _nothing() -> None:
+    """What the first child does."""
 
 
 def _follow(alive: Connection) -> None:

@@ -61,7 +61,7 @@ def expected_per_cell(traffic: Traffic, edges_ms: Times) -> Floats:
     """
     match traffic.rate:
         case ConstantRate(rate_rps=rate):
-            return (edges_ms[1:] - edges_ms[:-1]) * (rate / 1000.0)
+            return np.asarray((edges_ms[1:] - edges_ms[:-1]) * (rate / 1000.0), dtype=np.float64)
         case DiurnalRate() as day:
             return _diurnal(day, edges_ms)
         case RecordedRate() as record:

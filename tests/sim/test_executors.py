@@ -147,6 +147,36 @@ def test_no_worker_outlives_whom_it_works_for(how, tmp_path):
     assert said.count("Traceback") == (how is signal.SIGINT)  # of the script, which does not catch it
 
 
+GIVEN_UP = """
+from rolloutsim.sim import executors
+if __name__ == "__main__":
+    print("starting", flush=True)
+    with executors.processes(1) as pool:
+        pool.submit(abs, 1)
+        print("started", flush=True)
+        pool.submit(abs, 1).result()
+"""
+
+
+@pytest.mark.slow
+def test_an_interrupt_while_workers_start_makes_none_complain(tmp_path):
+    script = tmp_path / "given_up.py"
+    script.write_text(GIVEN_UP)
+    with subprocess.Popen(
+        [sys.executable, str(script)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as parent:
+        parent.stdout.readline()
+        time.sleep(0.2)  # the modules that workers need take longer
+        os.killpg(parent.pid, signal.SIGINT)
+        _, said = parent.communicate(timeout=30)
+    assert said.count("Traceback") == 1  # of the script, which does not catch it
+    assert "KeyboardInterrupt" in said
+
+
 # --- identity -------------------------------------------------------------------------------------
 
 
