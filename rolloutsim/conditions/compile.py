@@ -14,7 +14,7 @@ from rolloutsim.conditions.calls import FUNCTIONS_1_15, FUNCTIONS_1_17, method_o
 from rolloutsim.conditions.code import Code, Scope, literal
 from rolloutsim.conditions.compile_calls import compiled_builtin, compiled_call
 from rolloutsim.conditions.errors import Dialect, Fault
-from rolloutsim.conditions.fold import folded_unary, simplified_binary
+from rolloutsim.conditions.fold import combined_loops, decisive_count, folded_unary, simplified_binary
 from rolloutsim.conditions.grammar import BUILTINS_1_15, BUILTINS_1_17
 from rolloutsim.conditions.operations import (
     coalesced,
@@ -194,7 +194,8 @@ class _Compiler:
         return Code(BOOL, opposite(operand.run, node.at), sure=True)
 
     def binary(self, node: tree.Binary) -> Code:
-        left, right = self.compile(node.left), self.compile(node.right)
+        counted = self.counted(node) if self.modern else None
+        left, right = counted or self.compile(node.left), self.compile(node.right)
         name = node.operator
         if name == "in":
             given = rules.membership(left.type, right.type, node.at, modern=self.modern)
@@ -205,6 +206,8 @@ class _Compiler:
         if name == "matches" and isinstance(node.right, tree.String):
             pattern = compiled_pattern(node.right.value, node.at)
         given = rules.binary(name, left.type, right.type, node.at, modern=self.modern)
+        if self.modern and (one_loop := combined_loops(node)) is not None:
+            return self.compile(one_loop)
         simplified = simplified_binary(name, left, right, given, node.at)
         if simplified is not None:
             return simplified
@@ -223,6 +226,14 @@ class _Compiler:
                 )
         numbers = left.sure and right.sure and left.type.is_number and right.type.is_number
         return Code(given, computed(name, left, right), sure=numbers)
+
+    def counted(self, node: tree.Binary) -> Code | None:
+        """``count(x, p) >= 2``: the library stops counting where the comparison is decided."""
+        enough = decisive_count(node)
+        if enough is None or not isinstance(node.left, tree.Builtin):
+            return None
+        arguments = (*node.left.arguments, tree.Integer(node.at, enough))
+        return self.compile(tree.Builtin(node.left.at, "count", arguments))
 
     def membership(self, node: tree.Binary, left: Code, right: Code) -> Run:
         """``in``; the library looks a needle up in a set where the array is literal."""

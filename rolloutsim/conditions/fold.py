@@ -1,20 +1,32 @@
 """What the library works out before it runs an expression.
 
 It shows: ``result[5] > 0 && false`` is false without an error, and ``false && 1 % 0 == 1`` is an
-error. Source: expr-lang/expr v1.17.8 and antonmedv/expr v1.15.5, optimizer/fold.go.
+error. Source: expr-lang/expr v1.17.8 and antonmedv/expr v1.15.5, optimizer/fold.go; of v1.17.8 alone
+optimizer/predicate_combination.go, count_any.go and count_threshold.go.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+from rolloutsim.conditions import tree
 from rolloutsim.conditions.code import Code, literal
 from rolloutsim.conditions.errors import Fault
 from rolloutsim.conditions.gonumber import wrap
 from rolloutsim.conditions.operators import divide, exponent, modulo, multiply, negate, subtract
 from rolloutsim.conditions.types import BOOL, GoType
 
-__all__ = ["folded_unary", "simplified_binary"]
+__all__ = ["combined_loops", "decisive_count", "folded_unary", "simplified_binary"]
+
+_JOINED_BY = {
+    ("all", "and"): "and",
+    ("all", "&&"): "&&",
+    ("any", "or"): "or",
+    ("any", "||"): "||",
+    ("none", "and"): "or",
+    ("none", "&&"): "||",
+}
+"""How two loops of one kind, joined by an operator, become one: the operator between their predicates."""
 
 
 def folded_unary(operator: str, value: Any) -> Any:
@@ -65,3 +77,47 @@ def _simplified_logic(decides: bool, left: Code, right: Code) -> Code | None:
         if side.constant and side.constant[0] is decides:
             return literal(BOOL, decides)
     return None
+
+
+def combined_loops(node: tree.Node) -> tree.Builtin | None:
+    """The one loop that ``all(x, p) && all(x, q)`` becomes; None for anything else.
+
+    Each element then meets both predicates before the next one does, which decides what error is met.
+    """
+    if isinstance(node, tree.Builtin):
+        return node
+    if not isinstance(node, tree.Binary):
+        return None
+    left, right = combined_loops(node.left), combined_loops(node.right)
+    if left is None or right is None or left.name != right.name:
+        return None
+    joined_by = _JOINED_BY.get((left.name, node.operator))
+    if joined_by is None or left.arguments[0] != right.arguments[0]:
+        return None
+    one, other = left.arguments[1], right.arguments[1]
+    assert isinstance(one, tree.Predicate)
+    assert isinstance(other, tree.Predicate)
+    both = tree.Predicate(one.at, tree.Binary(node.at, joined_by, one.body, other.body))
+    return tree.Builtin(left.at, left.name, (left.arguments[0], both))
+
+
+def decisive_count(node: tree.Binary) -> int | None:
+    """The count at which ``count(x, p) > 2`` is decided; None for anything else."""
+    left, right = node.left, node.right
+    if not (isinstance(left, tree.Builtin) and left.name == "count" and len(left.arguments) == 2):
+        return None
+    if not isinstance(right, tree.Integer):
+        return None
+    match node.operator:
+        case ">":
+            enough = right.value + 1
+        case ">=":
+            enough = right.value
+        # One is the library's rewriting to any(), which it has for > 0 and >= 1 alone.
+        case "<" if right.value > 1:
+            enough = right.value
+        case "<=" if right.value > 0:
+            enough = right.value + 1
+        case _:
+            return None
+    return enough if enough > 0 else None

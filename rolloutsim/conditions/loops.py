@@ -74,7 +74,14 @@ def _any(frame: Frame, items: Any, each: Run, extra: Run | None) -> bool:
 
 
 def _count(frame: Frame, items: Any, each: Run, extra: Run | None) -> int:
-    return sum(_holds(frame, each) for _ in _steps(frame, items))
+    """``extra`` gives the number at which the answer is known, where the comparison behind it tells one."""
+    enough = None if extra is None else extra(frame)
+    found = 0
+    for _ in _steps(frame, items):
+        found += _holds(frame, each)
+        if found == enough:
+            break
+    return found
 
 
 def _one(frame: Frame, items: Any, each: Run, extra: Run | None) -> bool:

@@ -1,12 +1,12 @@
 """The syntax tree of a condition: frozen data, for the checker, the compiler and lints.
 
-``at`` is the offset of the node in the text, in characters.
+``at`` is the offset of the node in the text, in characters; two nodes are equal wherever they stand.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 __all__ = [
     "ArrayLiteral",
@@ -39,14 +39,14 @@ __all__ = [
 class Nil:
     """``nil``."""
 
-    at: int
+    at: int = field(compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Identifier:
     """A name: ``result``, a variable of ``let``, a function, ``$env``."""
 
-    at: int
+    at: int = field(compare=False)
     name: str
 
 
@@ -54,7 +54,7 @@ class Identifier:
 class Integer:
     """An integer literal of at most 64 bits."""
 
-    at: int
+    at: int = field(compare=False)
     value: int
 
 
@@ -62,7 +62,7 @@ class Integer:
 class Float:
     """A floating-point literal."""
 
-    at: int
+    at: int = field(compare=False)
     value: float
 
 
@@ -70,7 +70,7 @@ class Float:
 class Bool:
     """``true`` or ``false``."""
 
-    at: int
+    at: int = field(compare=False)
     value: bool
 
 
@@ -78,7 +78,7 @@ class Bool:
 class String:
     """A text literal; also the property of ``.name``."""
 
-    at: int
+    at: int = field(compare=False)
     value: str
 
 
@@ -86,7 +86,7 @@ class String:
 class Bytes:
     """A bytes literal ``b"..."``."""
 
-    at: int
+    at: int = field(compare=False)
     value: bytes
 
 
@@ -94,7 +94,7 @@ class Bytes:
 class Unary:
     """``not x``, ``!x``, ``-x``, ``+x``."""
 
-    at: int
+    at: int = field(compare=False)
     operator: str
     operand: Node
 
@@ -103,7 +103,7 @@ class Unary:
 class Binary:
     """Two operands; a chained comparison is already split into ``&&`` of pairs."""
 
-    at: int
+    at: int = field(compare=False)
     operator: str
     left: Node
     right: Node
@@ -113,7 +113,7 @@ class Binary:
 class Chain:
     """The extent that an optional access ``?.`` skips when it meets nil."""
 
-    at: int
+    at: int = field(compare=False)
     inner: Node
 
 
@@ -121,7 +121,7 @@ class Chain:
 class Member:
     """``base.name``, ``base[key]``; ``optional`` for ``?.``, ``method`` when it is called."""
 
-    at: int
+    at: int = field(compare=False)
     base: Node
     key: Node
     optional: bool = False
@@ -132,7 +132,7 @@ class Member:
 class Slice:
     """``base[start:stop]``."""
 
-    at: int
+    at: int = field(compare=False)
     base: Node
     start: Node | None
     stop: Node | None
@@ -142,7 +142,7 @@ class Slice:
 class Call:
     """A call of something that is not a builtin: Argo's own functions, or a value."""
 
-    at: int
+    at: int = field(compare=False)
     callee: Node
     arguments: tuple[Node, ...]
 
@@ -151,7 +151,7 @@ class Call:
 class Builtin:
     """A call of a builtin function of the language."""
 
-    at: int
+    at: int = field(compare=False)
     name: str
     arguments: tuple[Node, ...]
 
@@ -160,7 +160,7 @@ class Builtin:
 class Predicate:
     """The body that a builtin applies to each element."""
 
-    at: int
+    at: int = field(compare=False)
     body: Node
 
 
@@ -168,7 +168,7 @@ class Predicate:
 class Pointer:
     """``#`` (name empty), ``#index``, ``#acc``."""
 
-    at: int
+    at: int = field(compare=False)
     name: str
 
 
@@ -176,7 +176,7 @@ class Pointer:
 class Let:
     """``let name = value; body``."""
 
-    at: int
+    at: int = field(compare=False)
     name: str
     value: Node
     body: Node
@@ -186,7 +186,7 @@ class Let:
 class Sequence:
     """Expressions separated by ``;``: the value of the last one."""
 
-    at: int
+    at: int = field(compare=False)
     nodes: tuple[Node, ...]
 
 
@@ -194,7 +194,7 @@ class Sequence:
 class Conditional:
     """``test ? then : otherwise``, ``test ?: otherwise``, ``if test { } else { }``."""
 
-    at: int
+    at: int = field(compare=False)
     test: Node
     then: Node
     otherwise: Node
@@ -204,7 +204,7 @@ class Conditional:
 class ArrayLiteral:
     """``[a, b]``."""
 
-    at: int
+    at: int = field(compare=False)
     nodes: tuple[Node, ...]
 
 
@@ -212,7 +212,7 @@ class ArrayLiteral:
 class MapLiteral:
     """``{key: value}``."""
 
-    at: int
+    at: int = field(compare=False)
     pairs: tuple[tuple[Node, Node], ...]
 
 

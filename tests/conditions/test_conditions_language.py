@@ -12,6 +12,7 @@ from rolloutsim.conditions import (
     ConditionError,
     Dialect,
     JsonResult,
+    ListResult,
     NilResult,
     Result,
     VectorResult,
@@ -196,6 +197,58 @@ def test_literal_sides_are_folded_before_the_run() -> None:
 
 def test_filter_with_an_index_stops_at_the_element_it_finds() -> None:
     assert holds("filter(result.list, # > 0)[0] == 1 and first(filter(result.list, # > 0)) == 1", ROW)
+
+
+MIXED = ListResult((2, 3, "x"))
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("count(result, # > 1) > 0", True),
+        ("count(result, # > 1) >= 2", True),
+        ("count(result, # > 1) > 1", True),
+        ("count(result, # > 1) < 2", False),
+        ("count(result, # > 1) <= 1", False),
+        ("count(result, # > 9) > -1", None),
+        ("count(result, # > 1) >= 3", None),
+        ("count(result, # > 1) == 2", None),
+        ("2 <= count(result, # > 1)", None),
+        ("count(result, # > 1) < 1", None),
+    ],
+)
+def test_counting_stops_where_the_comparison_is_decided(text: str, answer: bool | None) -> None:
+    if answer is None:
+        with pytest.raises(ConditionError, match="string > int"):
+            holds(text, MIXED)
+        answer = True
+    else:
+        assert holds(text, MIXED) is answer
+    with pytest.raises(ConditionError, match="string > int"):
+        compile_condition(text, Dialect.V1_9_1).evaluate(MIXED)
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("any(result, # == 3) || any(result, # > 9)", True),
+        ("any(result, # > 9) || any(result, # == 3)", True),
+        ("any(result, # > 9) or any(result, # < 0) or any(result, # == 3)", True),
+        ("all(result, # < 9) && all(result, # != 3)", False),
+        ("none(result, # > 9) && none(result, # == 3)", False),
+        ("all(result, # < 9) and len(result) == 3", None),
+        ("any(result, # > 9) && any(result, # == 3)", None),
+        ("any(result[:], # > 9) || any(result, # == 3)", None),
+        ("all(result, # < 3) && all(result, # == 'x')", False),
+        ("any(result, # == 'x') || any(result, # > 3)", True),
+    ],
+)
+def test_loops_over_one_collection_are_played_together(text: str, answer: bool | None) -> None:
+    if answer is None:
+        with pytest.raises(ConditionError):
+            holds(text, MIXED)
+    else:
+        assert holds(text, MIXED) is answer
 
 
 def test_a_value_that_is_no_bool_is_an_error() -> None:
