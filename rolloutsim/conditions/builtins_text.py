@@ -133,12 +133,18 @@ def trim_suffix(frame: Frame, value: Any, suffix: Any = " ") -> str:
 def upper(frame: Frame, value: Any) -> str:
     """By single characters, as Go does it: ß stays."""
     (text,) = text_arguments(frame, value)
-    return "".join(char.upper() if len(char.upper()) == 1 else char for char in text)
+    return text.upper() if text.isascii() else _by_character(frame, text, str.upper)
 
 
 def lower(frame: Frame, value: Any) -> str:
     (text,) = text_arguments(frame, value)
-    return "".join(char.lower() if len(char.lower()) == 1 else char for char in text)
+    return text.lower() if text.isascii() else _by_character(frame, text, str.lower)
+
+
+def _by_character(frame: Frame, text: str, change: Callable[[str], str]) -> str:
+    frame.spend(len(text))
+    changed = ((char, change(char)) for char in text)
+    return "".join([new if len(new) == 1 else char for char, new in changed])
 
 
 def _split(frame: Frame, value: Any, separator: Any, count: Any, *, keep: bool) -> Strings:
