@@ -54,11 +54,14 @@ class Observer:
         ------
         ApiError : they cannot be read.
         """
-        asked = tuple(refs) or self.refs
-        found = look(self._api, asked)
+        left = tuple(refs) or self.refs
+        while left:
+            with self._lock:
+                before = {ref: self._objects.get(ref) for ref in left}
+            found = look(self._api, left)
+            with self._lock:
+                left = tuple(ref for ref in left if not self._read(ref, found.get(ref), before[ref]))
         with self._lock:
-            for ref in asked:
-                self._keep(ref, found.get(ref))
             return dict(self._objects)
 
     def take(self, ref: Ref, body: Object | None) -> None:
@@ -107,6 +110,21 @@ class Observer:
         """Revisions whose slot is gone or has got another template."""
         return [revision for revision in dict.fromkeys(self._held.values()) if revision not in held]
 
+    def _read(self, ref: Ref, body: Object | None, before: Object | None) -> bool:
+        """Keep what was read; False: a watch told of the object meanwhile, and which is newer is not clear.
+
+        A watch tells everything once, so what it told must not be lost to a read that began before.
+        """
+        known = self._objects.get(ref)
+        if known is before:
+            self._keep(ref, body)
+            return True
+        if body is None or known is None or not _same(body, known):
+            return False
+        if not _older(body, known):
+            self._keep(ref, body)
+        return True
+
     def _keep(self, ref: Ref, body: Object | None) -> None:
         if body is None:
             self._objects.pop(ref, None)
@@ -114,8 +132,13 @@ class Observer:
             self._objects[ref] = body
 
 
+def _same(one: Object, other: Object) -> bool:
+    """Whether two states are of one object, and not of one that was made anew under its name."""
+    return bool(one["metadata"].get("uid") == other["metadata"].get("uid"))
+
+
 def _older(body: Object, known: Object) -> bool:
     """Whether a report is older than what is known (resourceVersions are numbers that grow)."""
     reported, present = version_of(body), version_of(known)
-    same = body["metadata"].get("uid") == known["metadata"].get("uid")
-    return same and reported.isdigit() and present.isdigit() and int(reported) < int(present)
+    numbers = reported.isdigit() and present.isdigit()
+    return numbers and _same(body, known) and int(reported) < int(present)
