@@ -14,6 +14,7 @@ import subprocess
 import sys
 import threading
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -157,7 +158,8 @@ async def _answer(reader: asyncio.StreamReader) -> tuple[int, bytes, bool]:
 def main() -> None:
     """Read the arguments and run."""
     port, host, rate, connections = sys.argv[1:5]
-    asyncio.run(_Generator(int(port), host, float(rate), int(connections)).run())
+    with suppress(BrokenPipeError):  # whoever wanted to know the totals is gone
+        asyncio.run(_Generator(int(port), host, float(rate), int(connections)).run())
 
 
 if __name__ == "__main__":

@@ -9,8 +9,11 @@ import httpx
 import pytest
 
 from rolloutsim.lab.controllers.arithmetic import Limits, Revision, limits_of, new_replicas, old_replicas
+from rolloutsim.lab.controllers.deployments import Deployments
 from rolloutsim.lab.demo import deployment, service
 from rolloutsim.lab.lab import Lab
+from rolloutsim.lab.loop import Bucket
+from rolloutsim.lab.server import Server
 
 
 @pytest.fixture(scope="module")
@@ -205,3 +208,29 @@ def test_jobs_end_with_the_code_of_their_annotation(lab):
         return conditions[0].get("type")
 
     until(lambda: (ended("good"), ended("bad")) == ("Complete", "Failed"))
+
+
+def test_the_controller_loses_no_change_that_somebody_makes_while_it_writes(tmp_path):
+    class Interfering(Bucket):
+        """Somebody scales the Deployment just before the controller's next call."""
+
+        scales = False
+
+        def take(self) -> None:
+            if self.scales:
+                self.scales = False
+                server.patch("Deployment", "web", {"spec": {"replicas": 2}})
+
+    with Server() as server:
+        bucket = Interfering(1000.0)
+        controller = Deployments(server.cluster, bucket)
+        bucket.scales = True
+        controller.start()
+        try:
+            server.apply(deployment("web", {"app": "web"}, "web:1", 0))
+            until(lambda: server.get("Deployment", "web").get("status", {}).get("observedGeneration") == 2)
+        finally:
+            controller.stop()
+        assert server.get("Deployment", "web")["spec"]["replicas"] == 2
+        (replica_set,) = server.list("ReplicaSet")
+        assert replica_set["spec"]["replicas"] == 2

@@ -115,9 +115,9 @@ class Deployments:
         return new
 
     def _annotate(self, kind: Kind, thing: Object, number: str) -> Object:
+        """Raises Refused 409 if somebody else wrote meanwhile, whose change is not to be lost."""
         changed = copied(thing)
         changed["metadata"].setdefault("annotations", {})[REVISION] = number
-        changed["metadata"].pop("resourceVersion")
         meta = thing["metadata"]
         self._bucket.take()
         return self._cluster.replace(kind, meta["namespace"], meta["name"], changed, _SPEC).object
