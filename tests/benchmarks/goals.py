@@ -1,62 +1,40 @@
 """The goals for speed, memory and repeatability, each as a ratio within one interleaved run: `goals`.
 
 Contestants take turns: in each round every one of them plays once, and ratios are formed round by round.
-Peers are other simulators and C loops that do the same work; see `tests.benchmarks.peers`. Not measured:
-happysim, which needs a newer Python, and with it the half of the goal for whole rollouts that names it.
+Peers are other simulators and C loops that do the same work; see `tests.benchmarks.peers`.
 """
 
 from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from rolloutsim.sim.requests.model import Balancing
 
 from . import executors, request_rollouts, rollouts
-from .measure import Goal, Row, Sizes, python, ratio
+from .compiled import compiled
+from .measure import Rate, Row, Sizes, least, most, python, ratio, turns
 from .peers.outside import Peers
 from .plane import balanced_rate, pool_rate
 
 __all__ = ["goals"]
 
-Samples = dict[str, tuple[float, ...]]
 
-
-def goals(sizes: Sizes) -> list[Row]:
+def goals(sizes: Sizes) -> Iterator[Row]:
     """All goals, in their order."""
     with Peers() as peers:
-        return [
-            *_pool(sizes, peers),
-            *_balanced(sizes, peers),
-            *request_rollouts.whole(sizes, peers),
-            *_rollouts(sizes),
-            *_memory(sizes),
-            *_start(),
-            *executors.overhead(sizes),
-            *executors.sameness(sizes),
-            *request_rollouts.pairs(sizes),
-        ]
-
-
-def turns(contestants: Mapping[str, Callable[[int], float]], rounds: int) -> Samples:
-    """Each contestant's rate in each round; a first round warms up and is lost."""
-    found: dict[str, list[float]] = {name: [] for name in contestants}
-    for turn in range(rounds + 1):
-        for name, rate in contestants.items():
-            sample = rate(turn + 1)
-            if turn:
-                found[name].append(sample)
-    return {name: tuple(samples) for name, samples in found.items()}
-
-
-def least(bound: float) -> Goal:
-    return Goal(bound, at_least=True)
-
-
-def most(bound: float) -> Goal:
-    return Goal(bound, at_least=False)
+        yield from _pool(sizes, peers)
+        yield from _balanced(sizes, peers)
+        yield from request_rollouts.whole(sizes, peers)
+        yield from _rollouts(sizes)
+        yield from _memory(sizes)
+        yield from _start()
+        yield from executors.overhead(sizes)
+        yield from executors.sameness(sizes)
+        yield from request_rollouts.pairs(sizes)
 
 
 def millions(samples: Sequence[float]) -> tuple[float, ...]:
@@ -96,7 +74,7 @@ def _pool(sizes: Sizes, peers: Peers) -> list[Row]:
 def _balanced(sizes: Sizes, peers: Peers) -> list[Row]:
     seconds = sizes.balanced_s
 
-    def ours(balancing: Balancing) -> Callable[[int], float]:
+    def ours(balancing: Balancing) -> Rate:
         return lambda seed: balanced_rate(seed, seconds, balancing)
 
     found = turns(
@@ -124,6 +102,7 @@ def _rollouts(sizes: Sizes) -> list[Row]:
     return [
         Row(f"G5 {article[0].name}", article[0].unit, article[0].samples, least(120)),
         Row("G5 360 gates, engine and PromQL / by hand", gated[2].unit, gated[2].samples),
+        *(replace(row, name=f"G5 {row.name}") for row in compiled(sizes)),
     ]
 
 

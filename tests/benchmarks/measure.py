@@ -11,13 +11,30 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["ROOT", "SIZES", "Child", "Contestant", "Goal", "Row", "Sizes", "python", "rates", "ratio"]
+__all__ = [
+    "ROOT",
+    "SIZES",
+    "Child",
+    "Contestant",
+    "Goal",
+    "Rate",
+    "Row",
+    "Sizes",
+    "least",
+    "most",
+    "python",
+    "rates",
+    "ratio",
+    "turns",
+]
 
 ROOT = Path(__file__).parents[2]
+Rate = Callable[[int], float]
+"""Seed -> requests per CPU second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +88,19 @@ class Goal:
         return value >= self.bound if self.at_least else value <= self.bound
 
 
+def least(bound: float) -> Goal:
+    """The median has to reach this."""
+    return Goal(bound, at_least=True)
+
+
+def most(bound: float) -> Goal:
+    """The median must not pass this."""
+    return Goal(bound, at_least=False)
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of the table; the median of ``samples`` is what counts."""
+    """One line of the table; the median of ``samples`` is what counts. None: it could not be measured."""
 
     name: str
     unit: str
@@ -103,8 +130,23 @@ def rates(contestants: Sequence[Contestant], rounds: int) -> list[tuple[float, .
     return [tuple(samples) for samples in found]
 
 
+def turns(contestants: Mapping[str, Rate | None], rounds: int) -> dict[str, tuple[float, ...]]:
+    """Each contestant's rate in each round; a first round warms up and is lost. Who is None has no rates."""
+    found: dict[str, list[float]] = {name: [] for name in contestants}
+    for turn in range(rounds + 1):
+        for name, rate in contestants.items():
+            if rate is None:
+                continue
+            sample = rate(turn + 1)
+            if turn:
+                found[name].append(sample)
+    return {name: tuple(samples) for name, samples in found.items()}
+
+
 def ratio(ours: Sequence[float], theirs: Sequence[float]) -> tuple[float, ...]:
-    """Quotients of samples that were taken in the same round."""
+    """Quotients of samples that were taken in the same round; none where one side was not measured."""
+    if not ours or not theirs:
+        return ()
     return tuple(a / b for a, b in zip(ours, theirs, strict=True))
 
 

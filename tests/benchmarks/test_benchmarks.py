@@ -11,8 +11,9 @@ import pytest
 import rolloutsim as rs
 
 from .__main__ import BENCHMARKS, line
-from .measure import Contestant, Goal, Row, Sizes, rates, ratio
+from .measure import Contestant, Goal, Row, Sizes, rates, ratio, turns
 from .naive import ArticleCanary, GatedCanary
+from .peers.outside import Peers
 from .rollouts import article_inputs, gated_inputs
 
 ByHand = type[ArticleCanary] | type[GatedCanary]
@@ -43,7 +44,7 @@ TINY = Sizes(
     [pytest.param(name, marks=[pytest.mark.slow] * (name not in IN_PROCESS)) for name in BENCHMARKS],
 )
 def test_every_benchmark_fills_its_rows(name: str) -> None:
-    rows = BENCHMARKS[name](TINY)
+    rows = list(BENCHMARKS[name](TINY))
     assert rows
     for row in rows:
         assert all(math.isfinite(sample) for sample in row.samples)
@@ -87,6 +88,16 @@ def test_contestants_take_turns() -> None:
 
 def test_ratios_are_formed_within_a_round() -> None:
     assert ratio((2.0, 30.0), (1.0, 10.0)) == (2.0, 3.0)
+
+
+def test_a_peer_that_is_not_there_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    with Peers() as peers:
+        assert peers.compiled("pool", "slots", "1") is None
+    found = turns({"here": float, "absent": None}, rounds=1)
+    assert found == {"here": (2.0,), "absent": ()}
+    row = Row("here / absent", "x", ratio(found["here"], found["absent"]), Goal(1.0, at_least=True))
+    assert line(row).split(maxsplit=3)[-1] == "not measured: its peer is not installed"
 
 
 def test_a_line_shows_the_median_the_range_and_the_goal() -> None:
