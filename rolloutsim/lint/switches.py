@@ -1,4 +1,4 @@
-"""Rules about the switch of a Service from one version to the other, and the way back.
+"""Rules about the switch of a Service from one version to the other, what outlives it, and the way back.
 
 Source: Argo Rollouts, rollout/bluegreen.go and rollout/service.go: the active Service is left alone while a
 pod of the new version is missing, also after an abort (issue 2824 of argoproj/argo-rollouts).
@@ -20,6 +20,10 @@ __all__ = ["CHECKS"]
 
 LONG_LIVED = re.compile(r"(?:^|[-./])(?:grpc|grpcs|grpc-web|h2c|ws|wss|websockets?|mqtt|amqp)(?:$|[-./\d])")
 """Names of ports and application protocols whose connections outlive a switch."""
+STICKY = re.compile(r"(?:^|/)(?:affinity|session-cookie-.*|upstream-hash-by)$")
+"""Annotations of ingress-nginx that keep a user where he was."""
+HOOKS = {"helm.sh/hook": ("pre-upgrade",), "argocd.argoproj.io/hook": ("PreSync", "Sync")}
+"""Annotations of a Job that runs before the new version does, or while it is put in place."""
 TIME_TO_NOTICE_MS = 300_000
 DEFAULT_ABORT_DELAY_MS = 30_000
 LONG_ABORT_DELAY_MS = 600_000
@@ -99,6 +103,33 @@ def _seconds_ignored(subject: Rollout) -> Iterator[Hit]:
         yield Hit(subject.document, (*subject.strategy_path, "autoPromotionSeconds"), reason)
 
 
+def _sticky(subject: Rollout) -> Iterator[Hit]:
+    routing = subject.fields.get("trafficRouting", {})
+    path: Path = (*subject.strategy_path, "trafficRouting")
+    places: list[Path] = []
+    if routing.get("alb", {}).get("stickinessConfig", {}).get("enabled"):
+        places.append((*path, "alb", "stickinessConfig"))
+    nginx = routing.get("nginx", {})
+    for field in ("additionalIngressAnnotations", "canaryIngressAnnotations"):
+        places += [(*path, "nginx", field, name) for name in nginx.get(field, {}) if STICKY.search(name)]
+    for place in places[:1]:
+        reason = "a user stays with the version that he got first: a weight decides for newcomers only"
+        yield Hit(subject.document, place, reason)
+
+
+def _migration(subject: Rollout) -> Iterator[Hit]:
+    """Jobs beside a strategy that keeps two versions in use."""
+    if subject.canary is None and subject.blue_green is None:
+        return
+    for job in subject.bundle.of_kind("Job"):
+        annotations = job.data.get("metadata", {}).get("annotations")
+        for name, phases in HOOKS.items():
+            given = annotations.get(name) if isinstance(annotations, dict) else None
+            if isinstance(given, str) and any(phase.strip() in phases for phase in given.split(",")):
+                reason = f"Job {job.name!r} runs first, and both versions then live with what it changed"
+                yield Hit(job, ("metadata", "annotations", name), reason)
+
+
 CHECKS: tuple[Check[Rollout], ...] = (
     Check(
         Rule(
@@ -139,5 +170,25 @@ CHECKS: tuple[Check[Rollout], ...] = (
             "remove one of the two",
         ),
         _seconds_ignored,
+    ),
+    Check(
+        Rule(
+            "RS044",
+            "sticky-sessions",
+            Severity.WARNING,
+            "with sticky sessions the share of users on the new version is not the weight",
+            "leave stickiness out while a canary runs, or make its duration short against the pauses",
+        ),
+        _sticky,
+    ),
+    Check(
+        Rule(
+            "RS045",
+            "migration-beside-rollout",
+            Severity.WARNING,
+            "a Job changes something before both versions are in use, and no abort changes it back",
+            "let it only add (expand), and remove what is old in a later release (contract)",
+        ),
+        _migration,
     ),
 )

@@ -83,6 +83,11 @@ class AnalysisReader:
     def read(self, path: Path, analysis: Mapping[str, Any], *, endless: bool) -> Analysis:
         """The analysis at ``path``. ``endless`` allows metrics that never end by themselves.
 
+        A tag that no declared argument fills is refused here for every analysis. The controller refuses the
+        rollout for it where a step, pre- or post-promotion analysis has it; a background analysis it
+        accepts, and every run ends with Error: such a policy aborts each release, and there is nothing to
+        simulate.
+
         Raises
         ------
         PolicyError : a template, argument or metric that is missing, doubled or wrong.

@@ -35,6 +35,16 @@ TO_PROMETHEUS = (
 )
 
 
+ALB = "{ingress: api, servicePort: 80"
+STICKY = "{stableIngress: api, additionalIngressAnnotations: {affinity: cookie}}"
+JOB = """\
+kind: Job
+metadata: {name: migrate, annotations: {helm.sh/hook: "pre-install,pre-upgrade"}}
+spec: {}
+---
+apiVersion: networking.istio.io/v1"""
+
+
 def scale(content: str) -> tuple[str, str]:
     return ("      steps:\n", f"      steps:\n        - setCanaryScale: {content}\n")
 
@@ -201,6 +211,38 @@ CASES = (
         (field("autoPromotionSeconds: 60", "      prePromotionAnalysis:"),),
         BLUE_GREEN,
         also=("RS050",),
+    ),
+    Case(
+        "RS044",
+        (
+            (
+                "{istio: {virtualService: {name: api}}}",
+                f"{{alb: {ALB}, stickinessConfig: {{enabled: true}}}}}}",
+            ),
+        ),
+        (
+            (
+                "{istio: {virtualService: {name: api}}}",
+                f"{{alb: {ALB}, stickinessConfig: {{enabled: false}}}}}}",
+            ),
+        ),
+        also=("RS012",),
+    ),
+    Case(
+        "RS044",
+        (("{istio: {virtualService: {name: api}}}", f"{{nginx: {STICKY}}}"),),
+        (
+            (
+                "{istio: {virtualService: {name: api}}}",
+                f"{{nginx: {STICKY.replace('affinity', 'limit-rps')}}}",
+            ),
+        ),
+        also=("RS012", "RS024"),
+    ),
+    Case(
+        "RS045",
+        (("kind: VirtualService", f"{JOB}\nkind: VirtualService"),),
+        (("kind: VirtualService", f"{JOB.replace('pre-upgrade', 'post-upgrade')}\nkind: VirtualService"),),
     ),
     Case(
         "RS050",
