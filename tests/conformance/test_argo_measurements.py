@@ -62,18 +62,20 @@ def metric_of(raw: dict[str, Any], letters: list[str]) -> Metric:
     )
 
 
-def filled(raw: dict[str, Any], values: dict[str, str], late: list[str]) -> dict[str, Any]:
-    return {
-        key: interpolate(item, values, late) if isinstance(item, str) else item for key, item in raw.items()
-    }
+def filled(raw: dict[str, Any], values: dict[str, str]) -> dict[str, Any]:
+    return {key: interpolate(item, values) if isinstance(item, str) else item for key, item in raw.items()}
 
 
 def load(case: dict[str, Any]) -> Analysis | str:
     """The analysis, or why it cannot be one: texts that no `Metric` can hold are refused at load."""
     values = {argument["name"]: argument["value"] for argument in case.get("args", ()) if "value" in argument}
     late = [argument["name"] for argument in case.get("args", ()) if "value" not in argument]
+    if late:
+        # Every argument wants a value before any metric is looked at: the metrics do not matter.
+        bare = tuple(metric_of({"name": metric["name"]}, ["S"]) for metric in case["metrics"])
+        return Analysis(bare, late=tuple(FieldArgument(name, "") for name in late))
     try:
-        raw = [filled(metric, values, late) for metric in case["metrics"]]
+        raw = [filled(metric, values) for metric in case["metrics"]]
     except PolicyError as error:
         return f"Unable to resolve metric arguments: {error.why}"
     metrics = []
@@ -83,11 +85,7 @@ def load(case: dict[str, Any]) -> Analysis | str:
         except ValueError:
             problems = validate_metric({**metric, "provider": {"job": {}}})
             return f"Analysis spec invalid: metrics[{index}]: {problems[0]}"
-    return Analysis(
-        tuple(metrics),
-        late=tuple(FieldArgument(name, "") for name in late),
-        dry_run=tuple(rule["metricName"] for rule in case.get("dryRun", ())),
-    )
+    return Analysis(tuple(metrics), dry_run=tuple(rule["metricName"] for rule in case.get("dryRun", ())))
 
 
 @dataclass
