@@ -116,10 +116,10 @@ def _result(result: BarResult, told: str, place: Position, names: Sequence[str])
 
 
 def _sentence(result: BarResult) -> str:
-    bar = result.bar
+    bar, runs = result.bar, result.estimate.n
     return (
         f"{bar} {result.verdict}: {bar.name} {value_text(bar, result.value)} "
-        f"[{bounds_text(bar, result.estimate)}] in {result.estimate.n} runs"
+        f"[{bounds_text(bar, result.estimate)}]{f' in {runs} runs' if runs else ''}"
     )
 
 

@@ -95,6 +95,8 @@ def bounds_text(bar: Bar, estimate: Estimate) -> str:
     """The interval that was judged; for a quantile that of the share of runs within the bound."""
     if estimate.low is None or estimate.high is None:
         return "too few runs"
+    if estimate.low == estimate.high and not estimate.n:
+        return "exact"
     if not bar.is_share:
         return f"{estimate.low:.4g}–{estimate.high:.4g}"
     text = f"{_percent(estimate.low)}–{_percent(estimate.high)}"
@@ -107,7 +109,7 @@ def _row(result: BarResult) -> tuple[str, ...]:
         str(result.bar),
         value_text(result.bar, result.value),
         bounds_text(result.bar, result.estimate),
-        str(result.estimate.n),
+        str(result.estimate.n) if result.estimate.n else "none",
         verdict,
     )
 
@@ -116,7 +118,13 @@ def _seen_row(seen: Seen) -> tuple[str, ...]:
     stopped, bad = seen.stopped, seen.bad_requests
     name = f"{seen.scenario} (healthy)" if seen.healthy else seen.scenario
     share = "–" if stopped.value is None else _percent(stopped.value)
-    return name, share, "–" if bad.value is None else f"{bad.value:,.0f}", str(bad.n), ""
+    return (
+        name,
+        share,
+        "–" if bad.value is None else f"{bad.value:,.0f}",
+        str(bad.n) if bad.n else "exact",
+        "",
+    )
 
 
 def _conclusion(vetting: Vetting) -> str:

@@ -34,6 +34,7 @@ from numpy.typing import NDArray
 
 from rolloutsim.errors import InputError, Position
 from rolloutsim.estimates import Estimate, repeated_mean, repeated_rate
+from rolloutsim.evidence.law import Law
 from rolloutsim.evidence.suite import Suite
 from rolloutsim.outcomes import End, Outcome
 from rolloutsim.policy.document import nearest
@@ -133,6 +134,11 @@ class Bar:
             return repeated_mean(values, tail)
         return repeated_rate(int(np.count_nonzero(values)), len(values), tail)
 
+    def by_law(self, law: Law) -> Estimate:
+        """As `estimate`, without runs: a single number, since every course and its chance is known."""
+        found = float(self._values(law.rows) @ np.array(law.chances))
+        return Estimate(found, found, found, 0, "exact")
+
     def needs(self, tail: float) -> int:
         """Runs that could show it to be met at one look, if all of them agree."""
         at_least, bound = self.asked
@@ -144,13 +150,14 @@ class Bar:
         # where all of n runs agree the bound of Clopper and Pearson is tail^(1/n)
         return math.ceil(math.log(tail) / math.log(agreeing))
 
-    def value(self, runs: Sequence[Outcome]) -> float:
-        """The quantity itself: share, mean or quantile."""
+    def value(self, runs: Sequence[Outcome], chances: Sequence[float] | None = None) -> float:
+        """The quantity itself: share, mean or quantile; all rows count alike unless they have ``chances``."""
+        weights = None if chances is None else np.array(chances)
         if self.quantile is None:
-            return float(np.mean(self._values(runs)))
+            return float(np.average(self._values(runs), weights=weights))
         known = np.array([getattr(run, self.measure) for run in runs], dtype=np.float64)
         known[np.isnan(known)] = np.inf
-        return float(np.quantile(known, self.quantile, method="inverted_cdf"))
+        return float(np.quantile(known, self.quantile, method="inverted_cdf", weights=weights))
 
     def _values(self, runs: Sequence[Outcome]) -> NDArray[np.float64]:
         if self.measure in _ENDS:

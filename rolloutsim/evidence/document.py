@@ -75,6 +75,7 @@ def _estimate(estimate: Estimate) -> dict[str, Any]:
         "low": None if estimate.low is None else _number(estimate.low),
         "high": None if estimate.high is None else _number(estimate.high),
         "runs": estimate.n,
+        "method": estimate.method,
     }
 
 

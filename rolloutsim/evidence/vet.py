@@ -4,6 +4,9 @@ Runs are added in looks (`rolloutsim.estimates.plan_looks`): after each, the bar
 judged by intervals that hold at all looks together, and only the scenarios of open bars are played further.
 A policy that misses a bar by little is passed by chance in at most 5 of 100 vettings; since all bars have to
 be passed, several bars make that rarer. A bar that is met by little can fail by chance as rarely, each.
+
+A scenario whose courses and their chances are known (`rolloutsim.evidence.law`) is not played: its bars are
+judged exactly. Where no run killed a good release, the chance that counts alone do is added as a note.
 """
 
 from __future__ import annotations
@@ -11,16 +14,22 @@ from __future__ import annotations
 import html
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from rolloutsim.errors import InputError, Position
 from rolloutsim.estimates import Estimate, Looks, mean_interval, plan_looks, rate
 from rolloutsim.evidence.bars import Bar
+from rolloutsim.evidence.law import Law, by_counts, law
 from rolloutsim.evidence.playing import Player, Stretch, players
+from rolloutsim.evidence.rare import TooFewEvents
 from rolloutsim.evidence.suite import Suite
 from rolloutsim.evidence.verdict import BarResult, Verdict, judge, overall
 from rolloutsim.evidence.waivers import Waiver, waived
+from rolloutsim.evidence.windows import NotExact
 from rolloutsim.outcomes import Outcome
 from rolloutsim.policy import digest
 from rolloutsim.policy.model import Policy
@@ -36,13 +45,15 @@ FIRST_LOOK = 100
 """Runs of every scenario, whether a bar stands on it or not."""
 MAX_RUNS = 1600
 """Runs of one scenario at most: a share near a half is known to 2 percentage points then."""
+LEAST_CHANCE = 1e-15
+"""Smaller chances are of no interest, and rounding."""
 
 Progress = Callable[[int, int], object]
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What the first look showed of a scenario: information, not a verdict.
+    """What the first look showed of a scenario, or its law: information, not a verdict.
 
     ``stopped`` is the share of runs in which the policy stopped it: p_detect, or p_false_abort where the
     release is good.
@@ -154,20 +165,22 @@ def vet_with(
 ) -> Vetting:
     """As `vet`, with runs from ``player``."""
     looks = plan_looks(max_runs, min(FIRST_LOOK, max_runs))
-    _refuse_unreachable(bars, looks)
     fitted, notes = suite.fitted(policy)
     for scenario in fitted.scenarios:
         check(policy, scenario)
+    laws = _laws(policy, fitted)
+    _refuse_unreachable([bar for bar in bars if bar.scenario not in laws], looks)
     reasons = waived(bars, waivers)
-    runs: dict[str, list[Outcome]] = {scenario.name: [] for scenario in fitted.scenarios}
-    results: dict[Bar, BarResult] = {}
+    results = {bar: _exactly(bar, laws[bar.scenario], reasons) for bar in bars if bar.scenario in laws}
+    played = [scenario for scenario in fitted.scenarios if scenario.name not in laws]
+    runs: dict[str, list[Outcome]] = {scenario.name: [] for scenario in played}
     for count, tail in zip(looks.runs, looks.tails, strict=True):
-        wanted = [one for one in fitted.scenarios if not results or _open(one, results)]
+        wanted = [one for one in played if not runs[one.name] or _open(one, results)]
         _play(player, policy, wanted, seed, count, runs, progress)
         for bar in bars:
-            if bar not in results or bar.scenario in {one.name for one in wanted}:
+            if bar.scenario in {one.name for one in wanted}:
                 results[bar] = _settled(results.get(bar), bar, runs[bar.scenario], tail, reasons)
-        if not any(_open(one, results) for one in fitted.scenarios):
+        if not any(_open(one, results) for one in played):
             break
     return Vetting(
         policy=policy.name,
@@ -176,12 +189,36 @@ def vet_with(
         suite=suite.name,
         suite_digest=suite.digest,
         results=tuple(results[bar] for bar in bars),
-        seen=tuple(_seen(one, runs[one.name][: looks.runs[0]]) for one in fitted.scenarios),
+        seen=tuple(
+            _known(one, laws[one.name]) if one.name in laws else _seen(one, runs[one.name][: looks.runs[0]])
+            for one in fitted.scenarios
+        ),
         looks=looks,
         seed=seed,
         runs=sum(map(len, runs.values())),
-        notes=(*_basis(fitted.scenarios), *_not_modelled(policy), *notes),
+        notes=(
+            *_basis(fitted.scenarios),
+            *_not_modelled(policy),
+            *notes,
+            *_without_runs(laws),
+            *_by_counts(policy, played, results, seed),
+        ),
     )
+
+
+def _laws(policy: Policy, suite: Suite) -> dict[str, Law]:
+    """The scenarios that need no runs."""
+    found: dict[str, Law] = {}
+    for scenario in suite.scenarios:
+        with suppress(NotExact):
+            found[scenario.name] = law(policy, scenario)
+    return found
+
+
+def _exactly(bar: Bar, known: Law, reasons: dict[Bar, str]) -> BarResult:
+    estimate = bar.by_law(known)
+    value = bar.value(known.rows, known.chances)
+    return BarResult(bar, judge(bar, estimate), value, estimate, reasons.get(bar, ""))
 
 
 def _settled(
@@ -238,6 +275,59 @@ def _seen(scenario: Scenario, runs: Sequence[Outcome]) -> Seen:
     stopped = sum(run.false_abort if healthy else run.detected for run in runs)
     bad = mean_interval([run.bad_requests for run in runs])
     return Seen(scenario.name, healthy, rate(stopped, len(runs)), bad)
+
+
+def _known(scenario: Scenario, known: Law) -> Seen:
+    healthy, weights = scenario.release.healthy, np.array(known.chances)
+    stopped, bad = (
+        float(np.array(values, dtype=np.float64) @ weights)
+        for values in (
+            [row.false_abort if healthy else row.detected for row in known.rows],
+            [row.bad_requests for row in known.rows],
+        )
+    )
+    return Seen(
+        scenario.name,
+        healthy,
+        Estimate(stopped, stopped, stopped, 0, "exact"),
+        Estimate(bad, bad, bad, 0, "exact"),
+    )
+
+
+def _without_runs(laws: dict[str, Law]) -> tuple[str, ...]:
+    if not laws:
+        return ()
+    return (f"exact, by the sum over all courses and without runs: {', '.join(laws)}",)
+
+
+def _by_counts(
+    policy: Policy, scenarios: Sequence[Scenario], results: dict[Bar, BarResult], seed: int
+) -> tuple[str, ...]:
+    """How seldom counts alone kill the first good release that no run saw killed."""
+    unseen = {
+        bar.scenario for bar, one in results.items() if bar.measure == "p_false_abort" and one.value == 0.0
+    }
+    scenario = next((one for one in scenarios if one.name in unseen), None)
+    if scenario is None:
+        return ()
+    about = f"{scenario.name}: no run was aborted; by counts alone"
+    try:
+        found = by_counts(policy, scenario, seed)
+    except NotExact:
+        return ()
+    except TooFewEvents as error:
+        return (f"{about} that is rarer than importance sampling can tell: {error}",)
+    chance = found.chance
+    assert chance.value is not None
+    caution = "(independent requests, no scrapes: a lower bound)"
+    if found.effective_events is None:
+        tiny = chance.value < LEAST_CHANCE
+        said = f"below {LEAST_CHANCE:g}" if tiny else f"of {chance.value:.2g}, exactly,"
+        return (f"{about} a good release is killed with a chance {said} {caution}",)
+    return (
+        f"{about} a good release is killed with a chance of {chance.value:.2g}, {chance.low:.2g} to "
+        f"{chance.high:.2g} by importance sampling, {found.effective_events:.0f} effective events {caution}",
+    )
 
 
 def _basis(scenarios: Sequence[Scenario]) -> tuple[str, ...]:

@@ -72,7 +72,7 @@ def _table(bars: Sequence[Row]) -> Sheet:
             f"{'≥' if _at_least(bar) else '≤'} {_unit(bar)(bar['bound'])}",
             MISSING if bar["value"] is None else _unit(bar)(bar["value"]),
             _judged(bar),
-            str(bar["judged"]["runs"]),
+            _runs(bar["judged"]),
             f"{bar['verdict']}, waived" if bar["waiver"] else bar["verdict"],
         )
         for bar in bars
@@ -85,9 +85,16 @@ def _table(bars: Sequence[Row]) -> Sheet:
     return Sheet("Bars", BARS, rows, frozenset({1, 2, 3, 4}), note)
 
 
+def _runs(interval: Row) -> str:
+    """How many runs a number rests on; it needs none where the chances of all courses are known."""
+    return "none: exact" if interval["method"] == "exact" else str(interval["runs"])
+
+
 def _judged(bar: Row) -> str:
     unit = percent if _share(bar) else _unit(bar)
     interval = bar["judged"]
+    if interval["method"] == "exact":
+        return unit(interval["value"])
     if interval["low"] is None or interval["high"] is None:
         return MISSING
     return f"{unit(interval['low'])}\u2060–\u2060{unit(interval['high'])}".replace(" ", "\u00a0")
@@ -137,7 +144,7 @@ def _others(document: Mapping[str, Any]) -> Sheet:
             "good" if seen["healthy"] else "bad",
             with_interval(_stopped(seen), percent),
             with_interval(seen["bad_requests"], count),
-            str(seen["bad_requests"]["runs"]),
+            _runs(seen["bad_requests"]),
         )
         for seen in document["scenarios"]
         if seen["scenario"] not in asked

@@ -6,16 +6,20 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from rolloutsim.cli.vet_table import table
 from rolloutsim.errors import InputError, ScenarioError
 from rolloutsim.evidence.bars import bars_on
 from rolloutsim.evidence.certify import certify
 from rolloutsim.evidence.document import vetting_json
+from rolloutsim.evidence.law import law
 from rolloutsim.evidence.nearest import nearest_passing
 from rolloutsim.evidence.playing import Stretch, players
+from rolloutsim.evidence.suite import Suite
 from rolloutsim.evidence.verdict import Verdict
 from rolloutsim.evidence.vet import FIRST_LOOK, MAX_RUNS, Vetting, vet, vet_with
 from rolloutsim.evidence.waivers import Waiver
@@ -24,7 +28,9 @@ from rolloutsim.permit import Running, pack, refusals
 from rolloutsim.policy import digest
 from rolloutsim.policy.model import Policy
 from rolloutsim.sim.run import play
+from rolloutsim.sim.scenario import Release
 from tests.evidence.made_up import bernoulli, policy, suite
+from tests.evidence.test_law import case
 
 NOW = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
 CLEAR = {"err-step-2pp": 1.0, "err-step-5pp": 1.0, "err-step-20pp": 1.0, "crashloop": 1.0}
@@ -121,6 +127,44 @@ def test_a_policy_that_cannot_be_played_is_refused_before_anything_is_played() -
     ranged = load_policy_text(text)
     with pytest.raises(ScenarioError, match="rangeQuery"):
         vet_with(bernoulli({}), ranged, suite("leak"), bars_on(suite("leak"), ("p_detect>=0.9@leak",)))
+
+
+def test_what_is_known_exactly_is_not_played() -> None:
+    """A world in which what the gate reads is what happened, beside one in which it is not."""
+    policy, scenario = case(0)
+    telemetry = replace(scenario.service.telemetry, scrape_phase_ms=None)
+    played = replace(scenario, name="played", service=replace(scenario.service, telemetry=telemetry))
+    known = replace(scenario, name="known")
+    faults = Suite("two", "api", (known, played))
+    bars = ("p_detect>=0.9", "p_detect<=0.93@known", "bad_requests_p90<=100000@known")
+    vetting = vet(policy, faults, bars_on(faults, bars[:1]), max_runs=400)
+    exact, run = vetting.results
+    assert (exact.estimate.method, exact.estimate.n, exact.verdict) == ("exact", 0, Verdict.PASSED)
+    assert exact.value == pytest.approx(1.0 - law(policy, known).chances[0], abs=1e-9)
+    assert run.estimate.n > 0
+    assert abs(run.value - exact.value) < 0.1
+    assert vetting.runs == run.estimate.n
+    assert "exact, by the sum over all courses and without runs: known" in vetting.notes
+    judged = [one.verdict for one in vet(policy, faults.only(["known"]), bars_on(faults, bars[1:])).results]
+    assert judged == [Verdict.FAILED, Verdict.PASSED]
+    assert "exact" in table(vetting, None)
+
+
+def test_a_bar_that_no_number_of_runs_decides_is_decided_exactly() -> None:
+    policy, scenario = case(0)
+    service = replace(scenario.service, error_rate=0.0005)
+    good = replace(scenario, name="good", service=service, release=Release("good"))
+    faults = Suite("one", "api", (good,))
+    (result,) = vet(policy, faults, bars_on(faults, ("p_false_abort<=0.000001",))).results
+    assert result.verdict is Verdict.PASSED
+    assert 0.0 < result.value < 1e-6
+
+
+def test_where_no_run_killed_a_good_release_the_chance_by_counts_is_told() -> None:
+    (note,) = [note for note in made_up(CLEAR).notes if "by counts alone" in note]
+    assert note.startswith(
+        "healthy: no run was aborted; by counts alone a good release is killed with a chance"
+    )
 
 
 def test_a_vetting_as_a_frame() -> None:

@@ -7,9 +7,12 @@ evaluates the queries and judges, until a verdict calls for another course (`ker
 
 The draws are those of `rolloutsim.sim.kernels` at the same addresses; scrapes and windows are kept, with the
 arithmetic of `rolloutsim.promql`. Queries, conditions or worlds that are not of the known kinds are left to
-the ordinary path.
+the ordinary path. `expected` says of a course what its measurements see on average, for those who need no
+runs at all.
 """
 
 from rolloutsim.sim.compiled.courses import Courses, courses_of
+from rolloutsim.sim.compiled.expected import Reading, Timetable, Window
+from rolloutsim.sim.compiled.refusal import NotCompiled
 
-__all__ = ["Courses", "courses_of"]
+__all__ = ["Courses", "NotCompiled", "Reading", "Timetable", "Window", "courses_of"]

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from rolloutsim.outcomes import Outcome
 from rolloutsim.policy.model import Policy
 from rolloutsim.sim.compiled import kernel
+from rolloutsim.sim.compiled.expected import Timetable
 from rolloutsim.sim.compiled.formula import DEPTH, formula
 from rolloutsim.sim.compiled.plan import MARKS, MOST_COUNTERS, MOST_MEASUREMENTS, plan
 from rolloutsim.sim.compiled.refusal import NotCompiled
@@ -125,6 +126,42 @@ class Courses:
             if len(self._read) != known:
                 return None
             first = left + 1
+        return self._row(course, state, run)
+
+    def prescribed(self, verdicts: Mapping[int, int]) -> tuple[Rehearsal, Outcome]:
+        """The course on which measurements have these verdicts, all others being successful, and its row.
+
+        The row is that of every run which takes the course, but for its number, unless the rehearsal has
+        ``drawn`` something or the traffic is dispersed.
+
+        Raises
+        ------
+        NotCompiled : this policy and scenario are left to the ordinary path.
+        """
+        if self.refused:
+            raise NotCompiled(self.refused)
+        course = Course(self._rehearsal(0, 0, verdicts), verdicts)
+        series, state, keys = self._series_now(), self._fresh(0, 0), self._keys(0, 0)
+        asked = self._plan(course)
+        events = asked.events.copy()
+        for event in np.flatnonzero(events[:, 0] == kernel.QUERY):
+            # nothing is asked, but time passes up to the last scrape before the question
+            events[event, 0] = kernel.ADVANCE
+            events[event, 1] -= (events[event, 1] - keys.phase) % self._world.interval
+        kernel.follow(self._world, series, asked._replace(events=events, last=-1), keys, state, 0)
+        return course.rehearsal, self._row(course, state, 0)
+
+    def timetable(self, rehearsal: Rehearsal) -> Timetable:
+        """What a course of this policy and scenario shows its measurements, in expectation.
+
+        Raises
+        ------
+        NotCompiled : a query that is not understood.
+        """
+        return Timetable(rehearsal, self._read, self._world.per_ms)
+
+    def _row(self, course: Course, state: kernel.Run, run: int) -> Outcome:
+        """The row of a run that has come to the end of its course."""
         played = course.rehearsal
         played.ledger.settle(state.accounts)
         if played.exposed_until_over is not None:
@@ -133,16 +170,19 @@ class Courses:
 
     # --- courses ----------------------------------------------------------------------------------
 
-    def _rehearsed(self, seed: int, run: int, verdicts: Mapping[int, int]) -> Course:
-        self._courses += 1
-        if self._courses > min(MOST_COURSES, PATIENCE + self._runs // 2):
-            raise NotCompiled("runs that all take courses of their own")
+    def _rehearsal(self, seed: int, run: int, verdicts: Mapping[int, int]) -> Rehearsal:
         rehearsal = Rehearsal(self._policy, self._scenario, seed, run, verdicts)
         rehearsal.rehearse()
         for asked in rehearsal.asked:
             for sum_ in formula(asked.query).sums:
                 self._read.select(sum_.selector)
-        return Course(rehearsal, verdicts)
+        return rehearsal
+
+    def _rehearsed(self, seed: int, run: int, verdicts: Mapping[int, int]) -> Course:
+        self._courses += 1
+        if self._courses > min(MOST_COURSES, PATIENCE + self._runs // 2):
+            raise NotCompiled("runs that all take courses of their own")
+        return Course(self._rehearsal(seed, run, verdicts), verdicts)
 
     def _branch(self, course: Course, event: int, state: kernel.Run, seed: int, run: int) -> Course:
         """The course that the verdict of a measurement leads to."""
