@@ -264,6 +264,12 @@ def _undone(site: Site, name: str, wanted: str, manner: Manner) -> Exit:
     state, stable = about.state, about.state.status.stable
     if underway(state):
         fail(f"{state.facts.asked} is being rolled out; rolloutsim abort {name} goes back", Exit.FAILED)
+    if state.status.abort:
+        fail(
+            f"{state.facts.asked} was aborted and {stable} serves everybody, so there is nothing to undo; "
+            f"rolloutsim retry {name} tries {state.facts.asked} again",
+            Exit.FAILED,
+        )
     slots = SlotPair(site.api, about.policy, site.namespace)
     objects = look(site.api, slots.refs)
     numbers = {revision.id: str(revision.number) for revision in state.facts.revisions}

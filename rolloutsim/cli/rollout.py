@@ -118,7 +118,7 @@ def retry(
 def _sent(site: Site, name: str, verb: Verb) -> Exit:
     from rolloutsim.cli import argo
     from rolloutsim.live.asking import Heard, ask, pointless, subject, wait_for
-    from rolloutsim.live.inbox import Command
+    from rolloutsim.live.inbox import Command, Verb
     from rolloutsim.live.standing import holder_of
 
     if argo.follows(site, name):
@@ -127,7 +127,9 @@ def _sent(site: Site, name: str, verb: Verb) -> Exit:
     why = pointless(about, verb)
     if why:
         fail(why, Exit.FAILED)
-    command = Command(verb, whoami(), secrets.token_hex(8))
+    # a pause holds whatever comes; what moves traffic is meant for the revision that the person looked at
+    revision = "" if verb is Verb.PAUSE else about.state.facts.asked
+    command = Command(verb, whoami(), secrets.token_hex(8), revision)
     ask(site.api, about, command)
     holder = holder_of(site.api, site.namespace, name, now_ms())
     if holder is None or not holder.alive:

@@ -33,11 +33,13 @@ class Command:
     """A person's command. What it writes depends on the state at the moment it is heard.
 
     ``id`` tells two commands apart; one that was obeyed is not obeyed again. Empty: it is heard once.
+    ``revision`` is the one that it was meant for; while another is rolled out it is not obeyed. Empty: any.
     """
 
     verb: Verb
     actor: str = ""
     id: str = ""
+    revision: str = ""
 
 
 Fact = Observation | Command

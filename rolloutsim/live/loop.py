@@ -122,6 +122,8 @@ class Loop:
         self._decided = True
         self._save_at: int | None = None
         self._obeyed: set[str] = set()
+        self._kept: frozenset[str] = frozenset()
+        """The commands that the last save has taken away."""
         self._told: dict[tuple[str, ...], Observation] = {}
         for seen in _known_facts(state):
             self.know(seen)
@@ -194,13 +196,18 @@ class Loop:
             if command.id in self._obeyed:
                 return
             self._obeyed.add(command.id)
-        session = self.session
+        session, who = self.session, command.actor or "somebody"
+        asked = session.state.facts.asked
+        if command.revision not in ("", asked):
+            self._note(
+                f"the command {command.verb} of {who} was for {command.revision} and is not obeyed, since "
+                f"{asked} is rolled out now; give it again if it is still meant"
+            )
+            return
         try:
             patch = PATCHES[command.verb](session.policy, session.state, self._at, command.actor)
         except ValueError as error:
-            self._note(
-                f"the command {command.verb} of {command.actor or 'somebody'} changes nothing: {error}"
-            )
+            self._note(f"the command {command.verb} of {who} changes nothing: {error}")
             return
         session.hear(patch)
 
@@ -244,7 +251,8 @@ class Loop:
         self._journal.sync()
         self._save_at = None
         saved, state = self._saved, self.session.state
-        if saved is not None and replace(saved, now=0) == replace(state, now=0) and not self._decided:
+        same = saved is not None and replace(saved, now=0) == replace(state, now=0)
+        if same and not self._decided and self._obeyed == self._kept:
             return
         try:
             self._save()
@@ -253,9 +261,9 @@ class Loop:
             self._save_at = self._at + SAVE_AGAIN_MS
 
     def _save(self) -> None:
-        state = self.session.state
-        self._memory.save(state, self._seq, frozenset(self._obeyed))
-        self._saved = state
+        state, obeyed = self.session.state, frozenset(self._obeyed)
+        self._memory.save(state, self._seq, obeyed)
+        self._saved, self._kept = state, obeyed
         self._decided = False
 
 

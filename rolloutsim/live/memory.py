@@ -28,14 +28,16 @@ PASSING = (LeaseLost, Throttled, Unreachable)
 
 def command_json(command: Command) -> str:
     """The text of a command as it is left in the cluster; `command_of` reads it."""
-    return json.dumps({"verb": command.verb.value, "actor": command.actor, "id": command.id})
+    content = {"verb": command.verb.value, "actor": command.actor, "id": command.id}
+    return json.dumps({**content, "revision": command.revision})
 
 
 def command_of(text: str) -> Command | None:
     """The command in a text; None if it is none of this version's."""
     try:
         content = json.loads(text)
-        return Command(Verb(content["verb"]), str(content["actor"]), str(content["id"]))
+        verb, actor, key = Verb(content["verb"]), str(content["actor"]), str(content["id"])
+        return Command(verb, actor, key, str(content["revision"]))
     except (KeyError, TypeError, ValueError):
         return None
 

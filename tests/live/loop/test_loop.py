@@ -197,6 +197,21 @@ def test_a_command_is_obeyed_once() -> None:
     assert setting.shelf.saves[-1][2] == {"c1"}
 
 
+def test_a_command_for_another_revision_is_not_obeyed() -> None:
+    """Somebody asked for a full promotion of what was aborted since; the next release is another one."""
+    setting = Setting()
+    setting.inbox.put(ReleaseAsked(0, "v3"))
+    setting.loop.turn()
+    setting.inbox.put(Command(Verb.PROMOTE_FULL, "ann", "c1", revision="v2"))
+    setting.loop.turn()
+    assert setting.heard(StatusPatched) == []
+    assert setting.shelf.saves[-1][2] == {"c1"}, "it has to go away all the same"
+    assert "was for v2 and is not obeyed, since v3 is rolled out now" in setting.notes[0]
+    setting.inbox.put(Command(Verb.PROMOTE_FULL, "ann", "c2", revision="v3"))
+    setting.loop.turn()
+    assert len(setting.heard(StatusPatched)) == 1
+
+
 def test_a_command_that_does_not_apply_is_a_note() -> None:
     setting = Setting(replace(POLICY, strategy=BlueGreen("api")))
     setting.inbox.put(Command(Verb.SKIP_STEP, "ann", "c1"))

@@ -287,6 +287,22 @@ def test_undo_goes_back_to_the_revision_before(shop: Stage) -> None:
 
 
 @pytest.mark.slow
+def test_nothing_brings_an_aborted_revision_back_by_itself(shop: Stage) -> None:
+    """Not an undo, and not a command that was left for it and comes to the next release."""
+    begun(shop)
+    assert shop.verb("abort", "api").exit_code == 0
+    undone = shop.verb("undo", "api")
+    assert undone.exit_code == 1
+    assert "nothing to undo; rolloutsim retry api" in undone.output
+    assert shop.verb("promote", "api", "--full").exit_code == 6
+    run = shop.verb("run", shop.canary(), "--image", "shop/api:3", "--unvetted", "a test", "--no-wait")
+    assert run.exit_code == 6, run.output
+    assert "and is not obeyed" in run.output
+    assert shop.weight() == 20
+    assert shop.verb("status", "api", "-o", "json").output.count('"asked": ""') == 1
+
+
+@pytest.mark.slow
 def test_blue_green_waits_and_is_promoted(shop: Stage) -> None:
     process = shop.start("run", shop.policy(BLUE_GREEN), "--image", NEW, "--unvetted", "a test")
     shop.until(lambda: shop.status().get("phase") == "Paused", "it waits")
