@@ -114,7 +114,7 @@ class Audience:
         if self._on_screen:
             from rolloutsim.cli.screen import Screen
 
-            self._screen = Screen(self._name, self._namespace, executor, self._manner.prediction)
+            self._screen = Screen(self._name, self._namespace, executor, executor.prediction)
             self.teller.listeners.append(self._screen.tell)
             self._stack.enter_context(self._screen)
 

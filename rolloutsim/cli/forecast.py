@@ -87,6 +87,8 @@ class _Course:
                 self._take(entry, (entry.seen.at - released) / 1000)
 
     def _take(self, entry: Entry, at_s: float) -> None:
+        from rolloutsim.live.prediction import number_in
+
         for action in entry.actions:
             if isinstance(action, SetWeight):
                 self.weight.append((at_s, float(action.weight)))
@@ -94,17 +96,9 @@ class _Course:
             if isinstance(event, StepCompleted):
                 self.steps.setdefault(event.index, (at_s, event.step))
             elif isinstance(event, MeasurementTaken):
-                number = _number(event.value)
+                number = number_in(event.value)
                 if number is not None:
                     self.gates.setdefault(event.metric, []).append((at_s, number))
-
-
-def _number(text: str) -> float | None:
-    try:
-        number = float(text.strip("[]"))
-    except ValueError:
-        return None
-    return number if math.isfinite(number) else None
 
 
 def _bands(curves: Sequence[Points]) -> tuple[Band, ...]:

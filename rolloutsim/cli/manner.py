@@ -14,7 +14,6 @@ from rolloutsim.errors import InputError, Position
 
 if TYPE_CHECKING:
     from rolloutsim.live.inbox import Command
-    from rolloutsim.live.prediction import Prediction
     from rolloutsim.prometheus import Server
 
 __all__ = [
@@ -94,7 +93,6 @@ class Manner:
     timeout_s: float | None = None
     writes: bool = True
     measures: bool = True
-    prediction: Prediction | None = None
     permit: Mapping[str, Any] | None = None
     patience_ms: int = 0
     commands: tuple[Command, ...] = ()

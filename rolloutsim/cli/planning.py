@@ -84,7 +84,8 @@ def make_plan(
             lacking(missing)
         raise
     _check(policy, found, stable, revision)
-    release = Release(policy, revision, {revision: content}, fields_of(policy, namespace, content))
+    fields = fields_of(policy, namespace, content)
+    release = Release(policy, revision, {revision: content}, fields, prediction)
     warnings = [str(warning) for warning in find_warnings(site.api, policy, namespace, router)]
     warnings += _literal_secrets(content)
     try:
@@ -107,7 +108,6 @@ def make_plan(
         changes=changes,
         missing=tuple(one.rule for one in missing),
         warnings=tuple(warnings),
-        prediction=prediction,
         certificate=certificate,
     )
 

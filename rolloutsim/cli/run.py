@@ -126,11 +126,7 @@ def run(
             raise InputError("a plan holds its release already", fix="leave out --image and --template")
         plan = replace(given, certificate=text or given.certificate)
         _check_place(site, plan)
-        manner = replace(
-            manner,
-            journal=journal_directory(journal, plan.namespace, plan.rollout),
-            prediction=plan.prediction,
-        )
+        manner = replace(manner, journal=journal_directory(journal, plan.namespace, plan.rollout))
         raise typer.Exit(int(_carried_out(site, plan, manner, key, unvetted, break_glass, dry_run)))
 
 

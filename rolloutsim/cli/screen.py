@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from rich.console import Console, Group
@@ -18,7 +18,7 @@ from rolloutsim.engine import awaits_person
 from rolloutsim.engine.pauses import pause_end
 from rolloutsim.engine.steps import step_text
 from rolloutsim.live.decisions import Decided, Judged
-from rolloutsim.live.prediction import Band, band_at
+from rolloutsim.live.prediction import band_at, band_text, released_ms
 from rolloutsim.policy.model import Canary
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Screen:
         self._lock = threading.Lock()
         self._said: deque[Text] = deque(maxlen=LINES)
         self._judged: dict[str, Judged] = {}
-        self._began_ms = self._released_ms()
+        self._began_ms = released_ms(executor.loop.session.state)
         console = console or Console(stderr=True)
         self._live = Live(
             console=console, get_renderable=self.render, refresh_per_second=2, redirect_stdout=False
@@ -71,12 +71,6 @@ class Screen:
         with self._lock:
             self._said.append(Text(sentence, style="yellow", overflow="ellipsis"))
 
-    def _released_ms(self) -> int:
-        """When the present revision was released; the start of this run if the state does not say."""
-        state = self._executor.loop.session.state
-        created = [one.created_at for one in state.facts.revisions if one.id == state.facts.asked]
-        return created[0] if created else state.now
-
     # --- drawing ----------------------------------------------------------------------------------
 
     def render(self) -> Group:
@@ -84,7 +78,7 @@ class Screen:
         with self._lock:
             said, judged = list(self._said), dict(self._judged)
         t_s = (time.time_ns() // 1_000_000 - self._began_ms) / 1000  # noqa: TID251 - where in the bands we are
-        return Group(*self._head(t_s), self._gates(judged, t_s), *said)
+        return Group(*self._head(t_s), _gates(judged), *said)
 
     def _head(self, t_s: float) -> Iterator[Text]:
         session = self._executor.loop.session
@@ -100,7 +94,8 @@ class Screen:
         observed = self._executor.observer.routed().weighed.weight
         if observed is not None:
             band = band_at(self._prediction.weight, t_s) if self._prediction else None
-            yield Text(f"weight {observed}{_band_text(band, observed)}")
+            said = band_text(band, observed)
+            yield Text(f"weight {observed}" + (f"  {said}" if said else ""))
         until = pause_end(policy, status)
         if awaits_person(policy, state):
             yield Text("waits for a person: rolloutsim promote, or rolloutsim abort", style="yellow")
@@ -109,37 +104,14 @@ class Screen:
         if status.message:
             yield Text(status.message)
 
-    def _gates(self, judged: dict[str, Judged], t_s: float) -> Table | Text:
-        if not judged:
-            return Text("no measurement yet", style="dim")
-        bands = {one.gate: one.bands for one in self._prediction.gates} if self._prediction else {}
-        table = Table("gate", "n", "value", "verdict", "predicted", "wanted", box=None, pad_edge=False)
-        for name, one in judged.items():
-            band = band_at(bands.get(name, ()), t_s)
-            style = "" if one.verdict == "Successful" else "red"
-            value = _number(one.value)
-            table.add_row(
-                name,
-                str(one.n),
-                one.value,
-                one.verdict,
-                _band_text(band, value).strip(),
-                one.threshold,
-                style=style,
-            )
-        return table
 
-
-def _band_text(band: Band | None, value: float | None) -> str:
-    """The predicted band, and whether a value lies outside of it."""
-    if band is None:
-        return ""
-    inside = value is None or band.low <= value <= band.high
-    return f"  predicted {band.low:g}–{band.high:g}" + ("" if inside else ", outside")
-
-
-def _number(text: str) -> float | None:
-    try:
-        return float(text.strip("[]"))
-    except ValueError:
-        return None
+def _gates(judged: Mapping[str, Judged]) -> Table | Text:
+    """The last measurement of each gate."""
+    if not judged:
+        return Text("no measurement yet", style="dim")
+    table = Table("gate", "n", "value", "verdict", "predicted", "wanted", box=None, pad_edge=False)
+    for name, one in judged.items():
+        style = "" if one.verdict == "Successful" else "red"
+        predicted = one.predicted.removeprefix("predicted ")
+        table.add_row(name, str(one.n), one.value, one.verdict, predicted, one.threshold, style=style)
+    return table

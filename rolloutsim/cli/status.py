@@ -158,7 +158,9 @@ def _gate(gate: Gate) -> Iterator[str]:
         counts += f", {gate.errors} errors"
     yield f"gate {gate.gate} in {gate.run}: {gate.verdict}, {counts}; wants {gate.threshold}"
     if gate.last:
-        yield "  last: " + ", ".join(f"{one.value or '–'} {one.verdict}" for one in gate.last[-5:])
+        predicted = gate.last[-1].predicted
+        last = ", ".join(f"{one.value or '–'} {one.verdict}" for one in gate.last[-5:])
+        yield f"  last: {last}" + (f" ({predicted})" if predicted else "")
 
 
 def ago(ms: int) -> str:
@@ -216,13 +218,16 @@ def _journalled(paths: list[str]) -> Iterator[tuple[dict[str, Any], str]]:
     """The decisions in journals, as data and as a line each."""
     from dataclasses import asdict
 
-    from rolloutsim.live.decisions import decided, entries_of
+    from rolloutsim.live.decisions import Decided, entries_of
     from rolloutsim.live.journal import beginning_of, joined
-    from rolloutsim.live.telling import clock_text
+    from rolloutsim.live.telling import Teller, clock_text
     from rolloutsim.trace import read_trace
 
     first = read_trace(paths[0])
-    policy, _ = beginning_of(first)
+    beginning_of(first)
+    decisions: list[Decided] = []
+    teller = Teller([decisions.append])
+    teller.begin(first.manifest)
     for path in paths:
         permit = read_trace(path).manifest.get("permit")
         if permit:
@@ -234,8 +239,9 @@ def _journalled(paths: list[str]) -> Iterator[tuple[dict[str, Any], str]]:
     records = joined(paths) if len(paths) > 1 else first.records
     try:
         for entry in entries_of(records):
-            told = decided(policy, entry)
-            if told is not None:
+            teller.hear(entry)
+            for told in decisions:
                 yield asdict(told), f"{clock_text(told.at)}  {told.reason:18} {told.sentence}"
+            decisions.clear()
     except ValueError as error:
         raise InputError(f"the journal cannot be read: {error}", at=Position(paths[0])) from None

@@ -6,8 +6,8 @@ nothing, or only asked for a measurement, is no decision.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rolloutsim.conditions import MeasurementPhase
@@ -36,6 +36,7 @@ from rolloutsim.engine import (
     StepsSkipped,
     from_json,
 )
+from rolloutsim.live.prediction import Band, Prediction, band_text, number_in
 from rolloutsim.live.warnings import analyses
 from rolloutsim.policy.gated import GatedCounts
 from rolloutsim.policy.model import Metric, Policy
@@ -46,7 +47,10 @@ __all__ = ["Decided", "Judged", "decided", "entries_of", "threshold"]
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """One measurement and its verdict. ``n`` counts the measurements of this metric in its run."""
+    """One measurement and its verdict. ``n`` counts the measurements of this metric in its run.
+
+    ``band`` is what simulations predicted for its time, None if nobody asked them.
+    """
 
     gate: str
     run: str
@@ -55,10 +59,17 @@ class Judged:
     verdict: str
     threshold: str
     message: str = ""
+    band: Band | None = None
+
+    @property
+    def predicted(self) -> str:
+        """Its band in words, and whether the value lies outside of it; "" if there is none."""
+        return band_text(self.band, number_in(self.value))
 
     def __str__(self) -> str:
         said = f" ({self.message})" if self.message else ""
         asked = f", wanted {self.threshold}" if self.threshold else ""
+        asked += f", {self.predicted}" if self.predicted else ""
         shown = f"{self.value} " if self.value else ""
         return f"{self.gate} #{self.n}: {shown}{self.verdict}{asked}{said}"
 
@@ -82,16 +93,27 @@ class Decided:
     phase: Phase | None = None
 
 
-def decided(policy: Policy, entry: Entry) -> Decided | None:
-    """The decision in a journal entry; None if there is none."""
+def decided(
+    policy: Policy, entry: Entry, prediction: Prediction | None = None, released_ms: int = 0
+) -> Decided | None:
+    """The decision in a journal entry; None if there is none.
+
+    ``prediction`` is of the revision that was released at ``released_ms``.
+    """
+    t_s = (entry.seen.at - released_ms) / 1000
+
+    def judge(event: MeasurementTaken) -> Judged:
+        band = None if prediction is None else prediction.of_gate(event.metric, t_s)
+        return replace(_judged(policy, event), band=band)
+
+    judged = tuple(judge(event) for event in entry.events if isinstance(event, MeasurementTaken))
     said = [
         *_asked(entry.seen),
-        *(_of_event(policy, event) for event in entry.events),
+        *(_of_event(event, judge) for event in entry.events),
         *(told for action in entry.actions for told in _of_action(action)),
     ]
     if not said:
         return None
-    judged = tuple(_judged(policy, event) for event in entry.events if isinstance(event, MeasurementTaken))
     _, reason, _ = min(said, key=lambda one: one[0])
     return Decided(
         entry.seen.at,
@@ -163,7 +185,7 @@ def _asked(seen: Any) -> Iterator[Told]:
     yield 1, "PromotionAsked", f"promotion asked{who}"
 
 
-def _of_event(policy: Policy, event: Event) -> Told:
+def _of_event(event: Event, judge: Callable[[MeasurementTaken], Judged]) -> Told:
     match event:
         case Aborted(revision=revision, message=message):
             return 0, "Aborted", f"aborted {revision}: {message}"
@@ -181,7 +203,7 @@ def _of_event(policy: Policy, event: Event) -> Told:
             said = f": {message}" if message else ""
             return 4, f"Analysis{phase.value or 'Created'}", f"analysis {run} is {phase.value or 'new'}{said}"
         case MeasurementTaken():
-            return 5, "Measured", str(_judged(policy, event))
+            return 5, "Measured", str(judge(event))
         case PhaseChanged(phase=phase, message=message):
             return 7, phase.value, f"{phase.value}" + (f": {message}" if message else "")
 
@@ -191,7 +213,7 @@ def _of_action(action: Action) -> Iterator[Told]:
         case CreateRevision(revision=revision, number=number):
             yield 6, "RevisionCreated", f"revision {number} ({revision}) goes into the idle slot"
         case Scale(revision=revision, replicas=replicas):
-            yield 6, "Scaled", f"{revision} gets {replicas} pods"
+            yield 6, "Scaled", f"{revision} gets {replicas} pod{'' if replicas == 1 else 's'}"
         case RemoveRevision(revision=revision):
             yield 6, "RevisionRemoved", f"{revision} gets no pods any more"
         case SetWeight(weight=weight):

@@ -8,7 +8,7 @@ so that they need no connection to this process; `Executor.inbox` takes those of
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from importlib.metadata import version
 from typing import Any
@@ -34,6 +34,7 @@ from rolloutsim.live.measure import Instrument, Measurer
 from rolloutsim.live.memory import ClusterMemory, NoMemory
 from rolloutsim.live.observer import Observer
 from rolloutsim.live.port import LEASE, ApiError, Kubernetes, Object, Ref
+from rolloutsim.live.prediction import Prediction
 from rolloutsim.live.queries import PrometheusQueries, web_check
 from rolloutsim.live.recovery import snapshot, take_up
 from rolloutsim.live.reflector import Reflector
@@ -139,6 +140,8 @@ class Executor:
         self._reflectors: list[Reflector] = []
         self._stopping = False
         self._problem: tuple[str, int | None] = ("", None)
+        self.prediction: Prediction | None = None
+        """Of what is asked for; known once it has begun."""
         self.loop: Loop
         self.observer: Observer
 
@@ -182,9 +185,10 @@ class Executor:
         state = saved or start(
             policy, snapshot(policy, self.observer.slots(), self.observer.routed(), clock.now_ms())
         )
-        journal = self._around.journal(self._manifest(policy, state, found, before, clock.now_ms()))
         templates = {**held.templates, **asked.templates}
-        asked = Release(asked.policy, asked.revision, templates, asked.fields)
+        asked = replace(asked, templates=templates)
+        self.prediction = asked.prediction
+        journal = self._around.journal(self._manifest(policy, state, found, before, clock.now_ms()))
         self._measurer = Measurer(
             self.inbox, clock, self._around.instruments, ClusterSecrets(self._api, self._namespace)
         )
@@ -308,6 +312,7 @@ class Executor:
             "start": at,
             "policy": to_json(policy),
             "state": to_json(state),
+            "prediction": None if self.prediction is None else to_json(self.prediction),
             "after": after,
             "provenance": {
                 "versions": {"rolloutsim": version("rolloutsim")},

@@ -12,7 +12,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from rolloutsim.engine import Phase, State
 from rolloutsim.errors import ExecutorError
-from rolloutsim.live.decisions import Decided
+from rolloutsim.live.decisions import Decided, Judged
+from rolloutsim.live.prediction import number_in
 
 __all__ = ["Exporter", "MetricsServer"]
 
@@ -39,6 +40,7 @@ class Exporter:
         self._verdicts: Counter[tuple[str, str]] = Counter()
         self._samples: dict[str, int] = {}
         self._values: dict[str, float] = {}
+        self._residuals: dict[str, float] = {}
         self._aborts: Counter[str] = Counter()
         self._paused_ms = 0
         self._paused_since: int | None = None
@@ -62,6 +64,9 @@ class Exporter:
                 self._verdicts[one.gate, one.verdict] += 1
                 self._samples[one.gate] = one.n
                 self._values[one.gate] = _number(one.value)
+                residual = _residual(one)
+                if residual is not None:
+                    self._residuals[one.gate] = residual
             if told.reason == "Aborted":
                 self._aborts["gate" if told.judged else "asked or deadline"] += 1
             if told.phase is not None:
@@ -95,6 +100,9 @@ class Exporter:
         yield self._family("gate_samples", "gauge", "Measurements in the present analysis run.", samples)
         values = [({"gate": gate}, value) for gate, value in sorted(self._values.items())]
         yield self._family("gate_value", "gauge", "The last measurement; NaN if it is no number.", values)
+        residuals = [({"gate": gate}, value) for gate, value in sorted(self._residuals.items())]
+        about = "How far the last measurement lies above (below: negative) its predicted band; 0 inside."
+        yield self._family("prediction_residual", "gauge", about, residuals)
         paused_s = self._paused_ms / 1000
         yield self._family("paused_seconds_total", "counter", "Time in pauses.", [({}, paused_s)])
         aborts = [({"reason": reason}, float(n)) for reason, n in sorted(self._aborts.items())]
@@ -168,6 +176,13 @@ def _labelled(labels: Mapping[str, str]) -> str:
 
 def _escaped(value: str) -> str:
     return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+
+
+def _residual(judged: Judged) -> float | None:
+    value, band = number_in(judged.value), judged.band
+    if value is None or band is None:
+        return None
+    return value - min(max(value, band.low), band.high)
 
 
 def _number(text: str) -> float:

@@ -65,8 +65,11 @@ class Plan:
     changes: tuple[Change, ...] = ()
     missing: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
-    prediction: Prediction | None = None
     certificate: str = ""
+
+    @property
+    def prediction(self) -> Prediction | None:
+        return self.release.prediction
 
     @property
     def policy_digest(self) -> str:
@@ -119,7 +122,6 @@ def plan_text(plan: Plan) -> str:
         "changes": [to_json(change) for change in plan.changes],
         "missingRights": list(plan.missing),
         "warnings": list(plan.warnings),
-        "prediction": None if plan.prediction is None else to_json(plan.prediction),
         "certificate": json.loads(plan.certificate) if plan.certificate else None,
     }
     return json.dumps({**content, "checksum": _checksum(content)}, indent=1, ensure_ascii=False) + "\n"
@@ -146,7 +148,6 @@ def read_plan(text: str, file: str = "") -> Plan:
         raise PlanChanged("the plan was changed after it was made", at=at, fix=AGAIN)
     try:
         release, _ = release_of(json.dumps(content["release"]))
-        prediction = content["prediction"]
         certificate = content["certificate"]
         plan = Plan(
             rollout=content["rollout"],
@@ -161,7 +162,6 @@ def read_plan(text: str, file: str = "") -> Plan:
             changes=tuple(from_json(Change, one) for one in content["changes"]),
             missing=tuple(content["missingRights"]),
             warnings=tuple(content["warnings"]),
-            prediction=None if prediction is None else from_json(Prediction, prediction),
             certificate="" if certificate is None else json.dumps(certificate),
         )
     except (KeyError, TypeError, ValueError, ExecutorError) as error:

@@ -6,11 +6,25 @@ happens. Times count in seconds from the release.
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-__all__ = ["Band", "Expected", "Foreseen", "GateBand", "Prediction", "StepTime", "band_at"]
+from rolloutsim.engine import State
+
+__all__ = [
+    "Band",
+    "Expected",
+    "Foreseen",
+    "GateBand",
+    "Prediction",
+    "StepTime",
+    "band_at",
+    "band_text",
+    "number_in",
+    "released_ms",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +86,36 @@ class Prediction:
     weight: tuple[Band, ...] = ()
     gates: tuple[GateBand, ...] = ()
 
+    def of_gate(self, gate: str, t_s: float) -> Band | None:
+        """The band of a metric's values at a time; None if no run had measured it by then."""
+        bands = next((one.bands for one in self.gates if one.gate == gate), ())
+        return band_at(bands, t_s)
+
 
 def band_at(bands: Sequence[Band], t_s: float) -> Band | None:
     """The band that holds at a time; None before the first one."""
     index = bisect_right([band.t_s for band in bands], t_s)
     return bands[index - 1] if index else None
+
+
+def band_text(band: Band | None, value: float | None) -> str:
+    """A band in words, and whether a value lies outside of it; "" if there is none."""
+    if band is None:
+        return ""
+    inside = value is None or band.low <= value <= band.high
+    return f"predicted {band.low:g}–{band.high:g}" + ("" if inside else ", outside")
+
+
+def number_in(text: str) -> float | None:
+    """The number that a measurement's text is, also in brackets; None if it is no finite one."""
+    try:
+        number = float(text.strip("[]"))
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def released_ms(state: State) -> int:
+    """When the present revision was released; the state's own time if it does not say."""
+    created = [one.created_at for one in state.facts.revisions if one.id == state.facts.asked]
+    return created[0] if created else state.now

@@ -140,7 +140,7 @@ def _first_weight(policy: Policy) -> int | None:
 
 def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """How two objects differ: for each field its path, and ``OLD → NEW``. Status does not count."""
-    old, new = dict(_leaves("", _plain(before))), dict(_leaves("", _plain(after)))
+    old, new = (dict(_leaves("", _plain(body))) if body else {} for body in (before, after))
     for path in dict.fromkeys((*old, *new)):
         if path not in new:
             yield path, f"{_shown(old[path])} → removed"
@@ -161,7 +161,7 @@ def fingerprint(kind: Kind, body: Mapping[str, Any]) -> str:
 def _plain(body: Mapping[str, Any]) -> dict[str, Any]:
     metadata = {key: value for key, value in (body.get("metadata") or {}).items() if key not in QUIET}
     rest = {key: value for key, value in body.items() if key not in ("metadata", "status")}
-    return {"metadata": metadata, **rest} if body else {}
+    return {"metadata": metadata, **rest}
 
 
 def _leaves(path: str, value: Any) -> Iterator[tuple[str, Any]]:

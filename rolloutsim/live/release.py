@@ -10,6 +10,7 @@ from rolloutsim.engine import from_json, to_json
 from rolloutsim.errors import ExecutorError
 from rolloutsim.live.journal import API_VERSION
 from rolloutsim.live.port import Object
+from rolloutsim.live.prediction import Prediction
 from rolloutsim.policy.model import Policy
 
 __all__ = ["Release", "release_of"]
@@ -20,13 +21,15 @@ class Release:
     """What an executor is to bring about: a revision under a policy.
 
     ``templates`` are the pod templates by revision; a revision that is in a slot already needs none.
-    ``fields`` are the values for arguments that name a field, as pairs (path, value).
+    ``fields`` are the values for arguments that name a field, as pairs (path, value). ``prediction``: what
+    simulations expect of it, to hold its course against; None: nobody asked them.
     """
 
     policy: Policy
     revision: str
     templates: Mapping[str, Object] = field(default_factory=dict)
     fields: tuple[tuple[str, str], ...] = ()
+    prediction: Prediction | None = None
 
     def text(self, journal: str) -> str:
         """As it stands beside the state in the cluster, so that another machine can go on."""
@@ -36,6 +39,7 @@ class Release:
             "revision": self.revision,
             "templates": dict(self.templates),
             "fields": [list(pair) for pair in self.fields],
+            "prediction": None if self.prediction is None else to_json(self.prediction),
             "journal": journal,
         }
         return json.dumps(content, separators=(",", ":"), sort_keys=True)
@@ -52,7 +56,10 @@ def release_of(text: str) -> tuple[Release, str]:
         content = json.loads(text)
         fields = tuple((str(path), str(value)) for path, value in content["fields"])
         policy = from_json(Policy, content["policy"])
-        return Release(policy, content["revision"], content["templates"], fields), content["journal"]
+        told = content["prediction"]
+        prediction = None if told is None else from_json(Prediction, told)
+        release = Release(policy, content["revision"], content["templates"], fields, prediction)
+        return release, content["journal"]
     except (KeyError, TypeError, ValueError) as error:
         raise ExecutorError(
             f"the state in the cluster is of another version ({error}); resume with the version that wrote it"

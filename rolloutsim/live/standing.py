@@ -22,6 +22,7 @@ from rolloutsim.live.journal import API_VERSION
 from rolloutsim.live.memory import command_of
 from rolloutsim.live.plan import underway
 from rolloutsim.live.port import LEASE, Kubernetes, NotFound, Ref
+from rolloutsim.live.prediction import Prediction, released_ms
 from rolloutsim.live.release import Release, release_of
 from rolloutsim.live.routers import router_for
 from rolloutsim.live.slots import holding
@@ -213,7 +214,7 @@ def _standing(
         holder=holder,
         asked=_asked(found),
         pods=tuple(pods),
-        gates=tuple(gate for run in state.runs for gate in _gates(run)),
+        gates=tuple(gate for run in state.runs for gate in _gates(run, state, release.prediction)),
     )
 
 
@@ -236,18 +237,19 @@ def _asked(found: Saved) -> str:
     return command.verb.value if command is not None else ""
 
 
-def _gates(run: RunState) -> Iterator[Gate]:
+def _gates(run: RunState, state: State, prediction: Prediction | None) -> Iterator[Gate]:
+    began_ms = released_ms(state)
     for metric in run.metrics:
-        counts = metric.counters
-        wanted = threshold(metric.metric)
-        last = tuple(
-            Judged(metric.metric.name, run.name, m.attempt, m.value, m.phase.value, wanted, m.message)
-            for m in metric.measurements
-            if m.finished is not None
-        )
+        name, counts, wanted = metric.metric.name, metric.counters, threshold(metric.metric)
+        last = []
+        for m in metric.measurements:
+            if m.finished is not None:
+                band = prediction.of_gate(name, (m.finished - began_ms) / 1000) if prediction else None
+                verdict = m.phase.value
+                last.append(Judged(name, run.name, m.attempt, m.value, verdict, wanted, m.message, band))
         yield Gate(
             run.name,
-            metric.metric.name,
+            name,
             (metric.phase or RunPhase.PENDING).value,
             wanted,
             counts.successful,
@@ -255,5 +257,5 @@ def _gates(run: RunState) -> Iterator[Gate]:
             counts.inconclusive,
             counts.error,
             metric.metric.failure_limit,
-            last,
+            tuple(last),
         )

@@ -15,9 +15,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
-from rolloutsim.engine import State, from_json
+from rolloutsim.engine import ReleaseAsked, State, from_json
 from rolloutsim.live.decisions import Decided, decided
 from rolloutsim.live.port import DEPLOYMENT, EVENT, AlreadyExists, ApiError, Kubernetes, Object, Ref
+from rolloutsim.live.prediction import Prediction, released_ms
 from rolloutsim.policy import digest
 from rolloutsim.policy.model import Policy
 from rolloutsim.session import Entry
@@ -49,16 +50,23 @@ class Teller:
     policy: Policy | None = None
     state: State | None = None
     """As the executor found it."""
+    prediction: Prediction | None = None
+    _released_ms: int = 0
 
     def begin(self, manifest: Mapping[str, Any]) -> None:
         self.policy = from_json(Policy, manifest["policy"])
         self.state = from_json(State, manifest["state"])
+        told = manifest.get("prediction")
+        self.prediction = None if told is None else from_json(Prediction, told)
+        self._released_ms = released_ms(self.state)
 
     def hear(self, entry: Entry) -> None:
         """An entry, right after it was journalled."""
         if self.policy is None:
             raise ValueError("a teller has to begin with the manifest of a journal")
-        told = decided(self.policy, entry)
+        if isinstance(entry.seen, ReleaseAsked):
+            self._released_ms = entry.seen.at
+        told = decided(self.policy, entry, self.prediction, self._released_ms)
         if told is not None:
             for listener in self.listeners:
                 listener(told)
@@ -91,6 +99,7 @@ class DecisionLog:
                 "value": one.value,
                 "verdict": one.verdict,
                 "threshold": one.threshold,
+                **({} if one.band is None else {"predicted": [one.band.low, one.band.high]}),
             }
             for one in told.judged
         ]

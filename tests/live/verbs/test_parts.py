@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from io import StringIO
 from pathlib import Path
 
@@ -9,7 +10,6 @@ import pytest
 from rich.console import Console
 
 from rolloutsim.cli.manner import servers
-from rolloutsim.cli.screen import _band_text
 from rolloutsim.cli.status import ago
 from rolloutsim.conditions import MeasurementPhase
 from rolloutsim.engine import (
@@ -18,22 +18,26 @@ from rolloutsim.engine import (
     MeasurementTaken,
     Phase,
     PhaseChanged,
+    ReleaseAsked,
     SetWeight,
     StatusPatched,
     StepCompleted,
     Tick,
+    start,
+    to_json,
 )
 from rolloutsim.errors import InputError
-from rolloutsim.live.decisions import decided, entries_of
+from rolloutsim.live.decisions import Decided, decided, entries_of
 from rolloutsim.live.exporter import Exporter
 from rolloutsim.live.port import DEPLOYMENT
-from rolloutsim.live.prediction import Band, band_at
+from rolloutsim.live.prediction import Band, Expected, Foreseen, GateBand, Prediction, band_at, band_text
 from rolloutsim.live.preview import differences, fingerprint
-from rolloutsim.live.telling import DecisionLog
+from rolloutsim.live.telling import DecisionLog, Teller
 from rolloutsim.live.template import field_values, template_in, with_images
 from rolloutsim.policy import load_policy
 from rolloutsim.policy.model import PrometheusProvider
 from rolloutsim.session import Entry
+from rolloutsim.sim.beginning import beginning
 from rolloutsim.trace import entry_records
 
 ROOT = Path(__file__).parents[3]
@@ -109,6 +113,7 @@ def test_differences_name_paths() -> None:
         "spec.gone": "true → removed",
         "spec[new.key]": "n",
     }
+    assert dict(differences({}, {"metadata": {"name": "x"}})) == {"metadata.name": "x"}
     body = {"metadata": {"uid": "u"}, "spec": {"replicas": 1}, "status": {"replicas": 0}}
     same = {**body, "status": {"replicas": 1}}
     assert fingerprint(DEPLOYMENT, body) == fingerprint(DEPLOYMENT, same)
@@ -144,8 +149,8 @@ def test_bands() -> None:
     assert band_at(bands, -1) is None
     assert band_at(bands, 9.9) == bands[0]
     assert band_at(bands, 10) == bands[1]
-    assert _band_text(bands[1], 30) == "  predicted 5–25, outside"
-    assert _band_text(bands[1], 25) == "  predicted 5–25"
+    assert band_text(bands[1], 30) == "predicted 5–25, outside"
+    assert band_text(bands[1], 25) == "predicted 5–25"
 
 
 def test_addresses_of_metrics_servers(tmp_path: Path) -> None:
@@ -163,13 +168,64 @@ def test_ages() -> None:
     assert [ago(ms) for ms in (-5, 999, 61_000, 3_660_000)] == ["0s", "1s", "1m01s", "1h01m"]
 
 
+SOME = Expected(0, 0, 0)
+PREDICTION = Prediction(
+    "good",
+    1,
+    1,
+    True,
+    Foreseen((), SOME, SOME),
+    (),
+    (Band(0, 5, 5),),
+    (GateBand("e", (Band(0, 0, 0.1), Band(60, 0, 0.5))),),
+)
+
+
+@pytest.mark.parametrize(
+    ("value", "at_s", "words", "residual"),
+    [
+        ("[0.05]", 10, "predicted 0–0.1", 0.0),
+        ("[0.25]", 10, "predicted 0–0.1, outside", 0.15),
+        ("[0.25]", 90, "predicted 0–0.5", 0.0),
+        ("[-1]", 10, "predicted 0–0.1, outside", -1.0),
+        ("[]", 10, "predicted 0–0.1", None),
+    ],
+)
+def test_a_measurement_beside_what_was_predicted(
+    value: str, at_s: int, words: str, residual: float | None
+) -> None:
+    """Everybody who hears of it sees both: people, the log, the metrics."""
+    began_ms = 1_000_000
+    taken = MeasurementTaken("r", "e", 1, MeasurementPhase.SUCCESSFUL, value)
+    told = decided(POLICY, Entry(1, Tick(began_ms + at_s * 1000), (), (taken,)), PREDICTION, began_ms)
+    assert told is not None
+    assert told.sentence.endswith(words)
+    out, exporter = StringIO(), Exporter("api", "shop", "sha256:1", lambda: None)
+    DecisionLog(out, "api", "shop").tell(told)
+    assert json.loads(out.getvalue())["gates"][0]["predicted"] == [0, 0.5 if at_s >= 60 else 0.1]
+    exporter.tell(told)
+    lines = [line for line in exporter.text().splitlines() if line.startswith("rolloutsim_prediction_res")]
+    shown = [float(line.split()[-1]) for line in lines]
+    assert shown == pytest.approx([] if residual is None else [residual])
+
+
+def test_bands_count_from_the_release() -> None:
+    """A teller takes the time of the release from the state, or from the release when it comes."""
+    told: list[Decided] = []
+    teller = Teller([told.append])
+    state = start(POLICY, beginning(POLICY))
+    teller.begin({"policy": to_json(POLICY), "state": to_json(state), "prediction": to_json(PREDICTION)})
+    taken = MeasurementTaken("r", "e", 1, MeasurementPhase.SUCCESSFUL, "[0.2]")
+    teller.hear(Entry(1, ReleaseAsked(500_000, "v2")))
+    teller.hear(Entry(2, Tick(510_000), (), (taken,)))
+    teller.hear(Entry(3, Tick(570_000), (), (taken,)))
+    assert [one.judged[0].predicted for one in told] == ["predicted 0–0.1, outside", "predicted 0–0.5"]
+
+
 def test_the_screen_shows_where_a_rollout_stands(tmp_path: Path) -> None:
     from rolloutsim.cli.screen import Screen
-    from rolloutsim.engine import start
-    from rolloutsim.live.prediction import Expected, Foreseen, GateBand, Prediction
     from rolloutsim.live.routers.router import Routed, Weighed
     from rolloutsim.session import Session
-    from rolloutsim.sim.beginning import beginning
 
     class Executor:
         """As much of one as is looked at."""
@@ -182,23 +238,11 @@ def test_the_screen_shows_where_a_rollout_stands(tmp_path: Path) -> None:
             def routed() -> Routed:
                 return Routed(Weighed(25))
 
-    some = Expected(0, 0, 0)
-    prediction = Prediction(
-        "good",
-        1,
-        1,
-        True,
-        Foreseen((), some, some),
-        (),
-        (Band(0, 5, 5),),
-        (GateBand("e", (Band(0, 0, 0.1),)),),
-    )
     out = StringIO()
     console = Console(file=out, width=100)
-    screen = Screen("api", "shop", Executor, prediction, console)  # type: ignore[arg-type]
-    told = decided(
-        POLICY, Entry(1, Tick(0), (), (MeasurementTaken("r", "e", 2, MeasurementPhase.FAILED, "[0.2]"),))
-    )
+    screen = Screen("api", "shop", Executor, PREDICTION, console)  # type: ignore[arg-type]
+    taken = MeasurementTaken("r", "e", 2, MeasurementPhase.FAILED, "[0.2]")
+    told = decided(POLICY, Entry(1, Tick(0), (), (taken,)), PREDICTION)
     assert told is not None
     screen.tell(told)
     screen.note("the cluster cannot be heard")

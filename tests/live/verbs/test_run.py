@@ -19,7 +19,9 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from rolloutsim.engine import from_json
 from rolloutsim.live.plan import read_plan
+from rolloutsim.live.prediction import Prediction
 from rolloutsim.permit import ENGINE, Certificate, CertifiedBar, Envelope, pack, signed
 from rolloutsim.policy import digest, load_policy
 from rolloutsim.trace import read_trace
@@ -284,6 +286,11 @@ def test_a_prediction_goes_into_the_plan(shop: Stage, tmp_path: Path) -> None:
     highest = max(band.high for band in prediction.weight)
     assert highest == 100
     assert "a good release" in made.output
+    # whoever executes it, now or later and elsewhere, has it to hold the course against
+    for words in (("run", path, "--unvetted", "a test"), ("resume", "api")):
+        assert shop.verb(*words, "--timeout", "1s").exit_code == 7
+    for journal in shop.journal_files():
+        assert from_json(Prediction, read_trace(journal).manifest["prediction"]) == prediction
 
 
 def test_rights_are_looked_at_first(shop: Stage) -> None:
