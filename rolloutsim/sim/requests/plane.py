@@ -22,6 +22,7 @@ from rolloutsim.sim.requests.events import play
 from rolloutsim.sim.requests.model import Balancing, Law, Requests
 from rolloutsim.sim.requests.pool import Room, play_pool, room
 from rolloutsim.sim.requests.state import empty_state, grown, pods_grown
+from rolloutsim.sim.requests.words import CHOICE, fill
 
 __all__ = ["Lane", "RequestPlane", "Route"]
 
@@ -121,6 +122,7 @@ class RequestPlane:
         self._rates_from, self._rates = first_block, np.empty(0)
         self._room: Room | None = None
         self._changed = True
+        self._choices_drawn = False
         self._plain = False
         self._rules: at.Rules
         self._tables: at.Tables
@@ -231,6 +233,7 @@ class RequestPlane:
             self._plain = not self._general and self._is_plain()
             self._rules = self._new_rules()
             self._tables = self._new_tables()
+            self._draw_choices()
         while self.now_ms < until_ms:
             until = self._know_rates(float(until_ms))
             if self._plain:
@@ -276,13 +279,20 @@ class RequestPlane:
             session_end=1.0 / sessions.requests if sessions else 0.0,
             slow=float(self._slow_ms),
             wide=len(self._shares) > 1
-            or int(self._sizes.max()) > 1
+            or int(self._sizes.max()) != 1
             or self._shares[-1] < 1.0
             or len(self._classes) > 1,
             full=len(self._s.records_i) >= self.requests.most_in_flight,
             bound_shift=index.shift,
             bound_base=index.base,
         )
+
+    def _draw_choices(self) -> None:
+        """Where there is something to choose from now on: also for the arrivals that are drawn already."""
+        if self._rules.wide and not self._choices_drawn:
+            n, choices = self._s.n, self._s.tape_words[2:]
+            fill(self._key, n[at.TAPE_FIRST], CHOICE, n[at.TAPE_END], choices[0], choices[1])
+        self._choices_drawn = self._rules.wide
 
     def _new_tables(self) -> at.Tables:
         return at.Tables(

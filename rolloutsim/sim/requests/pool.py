@@ -200,46 +200,51 @@ def play_pool(until, rules, tables, room, s):  # type: ignore[no-untyped-def]
     nowhere, routes = len(s.counts) - 1, len(tables.shares)
     _take_over(until, rules, tables, room, s)
     route, pod = 0, index(tables.members[0, 0])
+    lane = index(tables.lanes[0, index(s.pods_i[pod, VERSION])])
+    slots, limit = s.pods_i[pod, SLOTS], s.pods_i[pod, LIMIT]
     while True:
         at, end, first = n[TAPE_AT], n[TAPE_END], n[TAPE_FIRST]
         n[REQUESTS] -= at
+        begun = at
         while at < end and s.tape_times[at] <= until:
             here = index(at)
             t, a, b, c = s.tape_times[here], words[0, here], words[1, here], words[2, here]
+            at += 1
             if rules.wide:
                 route = route_of(c, tables.shares, rules.exact, s.owed)
                 if route >= routes or tables.sizes[index(route)] == 0:
                     s.counts[nowhere, STARTED] += 1
                     s.counts[nowhere, REJECTED] += 1
                     s.counts[nowhere, LOST] += 1
-                    at += 1
                     continue
                 d, which = words[3, here], index(route)
                 pod = pod_of(d, which, rules.balancing, tables.members, tables.sizes, s.pods_i, s.cursors)
-            lane = index(tables.lanes[index(route), index(s.pods_i[pod, VERSION])])
-            s.counts[lane, STARTED] += 1
+                lane = index(tables.lanes[index(route), index(s.pods_i[pod, VERSION])])
+                slots, limit = s.pods_i[pod, SLOTS], s.pods_i[pod, LIMIT]
+                s.counts[lane, STARTED] += 1
             begin = room.free_at[pod, 0]
             if begin > t:
-                if not _must_wait(pod, t, begin, s.pods_i[pod, LIMIT], room):
+                if not _must_wait(pod, t, begin, limit, room):
                     s.counts[lane, REJECTED] += 1
                     s.counts[lane, LOST] += 1
-                    at += 1
                     continue
                 if begin <= until:
                     began_after(begin - t, lane, rules, tables, s.waits, s.time_ns)
             else:
                 begin = t
-            work = work_of(b, c, key, first + at, 0, lane, tables.classes, tables.work)
+            number = first + np.int64(here)
+            work = work_of(b, c, key, number, 0, lane, tables.classes, tables.work)
             finish = begin + work * pace(pod, begin, s.pods_f)
-            _insert(room.free_at, pod, s.pods_i[pod, SLOTS], finish)
+            _insert(room.free_at, pod, slots, finish)
             chance = chance_of(a, b)
             if finish > until:
-                _stays(first + at, t, work, chance, lane, pod, begin, finish, until, s)
+                _stays(number, t, work, chance, lane, pod, begin, finish, until, s)
             elif answered(
                 lane, finish, t, t, chance, tables.fails, rules, tables, s.counts, s.hist, s.time_ns
             ):
                 s.counts[lane, LOST] += 1
-            at += 1
+        if not rules.wide:
+            s.counts[lane, STARTED] += at - begun
         n[TAPE_AT] = at
         n[REQUESTS] += at
         if at < end:

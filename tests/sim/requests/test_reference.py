@@ -86,6 +86,35 @@ def test_the_kernels_count_what_the_reference_counts(name: str, run: int) -> Non
     assert plane.arrived > 1_000
 
 
+def narrow_story(plane: Any) -> int:
+    """One pod, two, none and one again, with changes while arrivals are drawn already."""
+    first = plane.start_pod(0, warm=True)
+    plane.conditions([Lane(0.05)])
+    plane.route([Route(1.0, (first,))])
+    plane.advance(1_234.0)
+    second = plane.start_pod(0)
+    plane.route([Route(1.0, (first, second))])
+    plane.advance(2_345.0)
+    plane.route([Route(1.0, ())])
+    plane.advance(3_456.0)
+    plane.route([Route(1.0, (second,))])
+    plane.advance(9_999.0)
+    return int(plane.kill_pod(second))
+
+
+@pytest.mark.parametrize("options", [{}, {"general": True}])
+@pytest.mark.parametrize("balancing", list(Balancing))
+def test_a_choice_may_come_and_go(balancing: Balancing, options: dict[str, Any]) -> None:
+    requests = Requests((Endpoint(20.0),), balancing, Pods(8, 50))
+    plane = RequestPlane(requests, 3, 0, expected=constant(0.15), bounds_ms=BOUNDS_MS, **options)
+    reference = Reference(requests, 3, 0, 0.15, ((0,),), BOUNDS_MS)
+    assert narrow_story(plane) == narrow_story(reference)
+    tables = reference.tables()
+    assert plane.counts.tolist() == tables["counts"]
+    assert plane.histogram.tolist() == tables["hist"]
+    assert plane.waits.tolist() == tables["waits"]
+
+
 def test_the_story_exercises_what_it_is_about() -> None:
     """Attempts end in every way, and the killed pods had something to cut."""
     plane = RequestPlane(BUSY, 3, 0, lanes=((0, 1), (0, 1)), expected=constant(0.15), bounds_ms=BOUNDS_MS)
