@@ -13,9 +13,8 @@ import typer
 
 from rolloutsim.cli.inputs import Argo, ArgoOption, one_policy
 from rolloutsim.cli.output import progress, writing
-from rolloutsim.cli.recording import FILES, read_length, read_recording
-from rolloutsim.errors import InputError, Position
-from rolloutsim.promql.intake import rfc3339_ms, rfc3339_text, seconds_ms
+from rolloutsim.cli.recording import FILES, authorization, read_instant, read_length, read_recording
+from rolloutsim.errors import InputError
 
 if TYPE_CHECKING:
     from rolloutsim.evidence.calibration import Calibration, FalseAborts, Source
@@ -122,8 +121,7 @@ def _source(
         yield StoreSource(recording.store, trace.name), (recording.first_ms, recording.last_ms)
         return
     assert prometheus is not None
-    headers = {"Authorization": f"Bearer {_secret(bearer_file)}"} if bearer_file is not None else {}
-    server = Server(prometheus, headers, ca_file=str(ca_file or ""))
+    server = Server(prometheus, authorization(bearer_file), ca_file=str(ca_file or ""))
     with closing(Recorder(server)) as client:
         yield ServerSource(client, server.shown), None
 
@@ -134,7 +132,7 @@ def _stretch(last: str, end: str | None, known: tuple[int, int] | None) -> tuple
     if not length:
         raise InputError("--last is no time of more than 0", value=last, fix="write 14d, 36h")
     if end is not None:
-        last_ms = _time(end)
+        last_ms = read_instant(end, "--to")
     elif known is not None:
         last_ms = known[1]
     else:
@@ -144,6 +142,8 @@ def _stretch(last: str, end: str | None, known: tuple[int, int] | None) -> tuple
 
 def _told(found: Calibration, written: Sequence[Path]) -> str:
     """What was measured and what was not, for the person who asked."""
+    from rolloutsim.promql.intake import rfc3339_text
+
     lines = [f"{found.valid} of {found.cells} counts of a minute or more are whole"]
     for one in found.values:
         if one.path == "traffic.recorded.file":
@@ -196,22 +196,3 @@ def _verdict(found: FalseAborts) -> str:
 
 def _silent(done: int, total: int) -> None:
     """Nobody looks."""
-
-
-def _time(text: str) -> int:
-    found = rfc3339_ms(text)
-    if found is not None:
-        return found
-    try:
-        return seconds_ms(text)
-    except ValueError as error:
-        raise InputError(
-            f"--to is no time: {error}", fix="give RFC 3339 (2026-01-05T00:10:00Z), or Unix seconds"
-        ) from None
-
-
-def _secret(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8").strip()
-    except OSError as error:
-        raise InputError(f"the file cannot be read: {error.strerror}", at=Position(str(path))) from None

@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 from rolloutsim.cli.output import writing
-from rolloutsim.errors import InputError, Position
+from rolloutsim.cli.recording import authorization, read_instant
+from rolloutsim.errors import InputError
 
 __all__ = ["record"]
 
@@ -51,12 +52,17 @@ def record(
         raise InputError(
             "nothing says what to take", fix="name series with --match, or policies with --policy"
         )
-    headers = {"Authorization": f"Bearer {_secret(bearer_file)}"} if bearer_file is not None else {}
-    server = Server(prometheus, headers, ca_file=str(ca_file or ""))
+    server = Server(prometheus, authorization(bearer_file), ca_file=str(ca_file or ""))
     client = Recorder(server)
     try:
         manifest, samples = record_bundle(
-            client, server.shown, wanted, _time(start, "--from"), _time(end, "--to"), by, requests
+            client,
+            server.shown,
+            wanted,
+            read_instant(start, "--from"),
+            read_instant(end, "--to"),
+            by,
+            requests,
         )
     finally:
         client.close()
@@ -70,24 +76,3 @@ def record(
         f"{out.stat().st_size / 1e6:.1f} MB",
     )
     sys.stderr.write("; ".join(told) + "\n")
-
-
-def _time(text: str, option: str) -> int:
-    from rolloutsim.promql.intake import rfc3339_ms, seconds_ms
-
-    found = rfc3339_ms(text)
-    if found is not None:
-        return found
-    try:
-        return seconds_ms(text)
-    except ValueError as error:
-        raise InputError(
-            f"{option} is no time: {error}", fix="give RFC 3339 (2026-01-05T00:10:00Z), or Unix seconds"
-        ) from None
-
-
-def _secret(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8").strip()
-    except OSError as error:
-        raise InputError(f"the file cannot be read: {error.strerror}", at=Position(str(path))) from None

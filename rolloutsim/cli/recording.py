@@ -11,7 +11,15 @@ from rolloutsim.errors import InputError, Position
 if TYPE_CHECKING:
     from rolloutsim.promql import SeriesStore
 
-__all__ = ["FILES", "Recording", "read_length", "read_moment", "read_recording"]
+__all__ = [
+    "FILES",
+    "Recording",
+    "authorization",
+    "read_instant",
+    "read_length",
+    "read_moment",
+    "read_recording",
+]
 
 FILES = (
     "A trace; or recorded samples: OpenMetrics (.om, .prom, .txt), an answer of Prometheus' API (.json), "
@@ -100,8 +108,35 @@ def read_moment(text: str, recording: Recording, option: str) -> int:
         ) from None
 
 
+def read_instant(text: str, option: str) -> int:
+    """A time in ms: RFC 3339 or Unix seconds. Raises InputError that names the option."""
+    from rolloutsim.promql.intake import rfc3339_ms, seconds_ms
+
+    at_ms = rfc3339_ms(text)
+    if at_ms is not None:
+        return at_ms
+    try:
+        return seconds_ms(text)
+    except ValueError as error:
+        raise InputError(
+            f"{option} is no time: {error}", fix="give RFC 3339 (2026-01-05T00:10:00Z), or Unix seconds"
+        ) from None
+
+
 def read_length(text: str) -> int | None:
     """Milliseconds of a duration with a unit, None if the text is none."""
     from rolloutsim.promql.lexer import duration_ms
 
     return duration_ms(text) if text[:1].isdigit() and text[-1:].isalpha() else None
+
+
+def authorization(bearer_file: Path | None) -> dict[str, str]:
+    """The header with the token that this file holds. Raises InputError if it cannot be read."""
+    if bearer_file is None:
+        return {}
+    try:
+        return {"Authorization": f"Bearer {bearer_file.read_text(encoding='utf-8').strip()}"}
+    except OSError as error:
+        raise InputError(
+            f"the file cannot be read: {error.strerror}", at=Position(str(bearer_file))
+        ) from None
