@@ -210,7 +210,14 @@ class Stage:
     """The simulated world with a Kubernetes API and a Prometheus API, for one executor after another."""
 
     def __init__(
-        self, policy: Policy, scenario: Scenario, seed: int, lab: Lab, deeds: Sequence[Deed] = ()
+        self,
+        policy: Policy,
+        scenario: Scenario,
+        seed: int,
+        lab: Lab,
+        deeds: Sequence[Deed] = (),
+        *,
+        late_ms: int = 0,
     ) -> None:
         self.policy = policy
         self.lab = lab
@@ -219,7 +226,7 @@ class Stage:
         self.world = FedWorld(policy, scenario, seed, first)
         self.cluster = FedCluster(lab, policy, self.world, first)
         _arrange(self.world, deeds, lambda verb: self.cluster.command(verb))
-        self.clock = VirtualClock(self.world, self.cluster.flush)
+        self.clock = VirtualClock(self.world, self.cluster.flush, late_ms=late_ms)
         self.instrument: Delayed
         self.world.begin()
 
@@ -283,9 +290,11 @@ class Stage:
 
 
 @contextmanager
-def staged(policy: Policy, scenario: Scenario, seed: int, deeds: Sequence[Deed] = ()) -> Iterator[Stage]:
+def staged(
+    policy: Policy, scenario: Scenario, seed: int, deeds: Sequence[Deed] = (), *, late_ms: int = 0
+) -> Iterator[Stage]:
     with Lab() as lab:
-        stage = Stage(policy, scenario, seed, lab, deeds)
+        stage = Stage(policy, scenario, seed, lab, deeds, late_ms=late_ms)
         with prometheus(stage.world) as instrument:
             stage.instrument = instrument
             try:
@@ -302,10 +311,12 @@ def lived(
     deeds: Sequence[Deed] = (),
     *,
     inbox: WatchedInbox | None = None,
+    late_ms: int = 0,
 ) -> list[Record]:
     """The journal file of an executor that speaks HTTP to both APIs."""
     path = folder / "journal.jsonl"
-    with staged(policy, scenario, seed, deeds) as stage:
+    path.unlink(missing_ok=True)
+    with staged(policy, scenario, seed, deeds, late_ms=late_ms) as stage:
         executor = stage.executor(path, inbox=inbox)
         stage.begin(executor)
         stage.run(executor)

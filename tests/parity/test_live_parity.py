@@ -272,22 +272,22 @@ class Swapped(WatchedInbox):
         return ready
 
 
-def test_the_comparison_sees_a_tick_that_is_one_millisecond_late() -> None:
+def test_the_comparison_sees_a_tick_that_is_one_millisecond_late(tmp_path: Path) -> None:
     args = POLICIES["httproute"], WORLDS["errors"], 1
     expected = simulated(*args)
-    assert difference(expected, lived_bare(*args)) == ""
-    assert "Tick" in difference(expected, lived_bare(*args, late_ms=1))
+    assert difference(expected, lived(*args, tmp_path)) == ""
+    assert "Tick" in difference(expected, lived(*args, tmp_path, late_ms=1))
 
 
-def test_the_comparison_sees_a_lost_answer() -> None:
+def test_the_comparison_sees_a_lost_answer(tmp_path: Path) -> None:
     args = POLICIES["httproute"], WORLDS["errors"], 1
-    assert "Measured" in difference(simulated(*args), lived_bare(*args, inbox=Forgetful(2)))
+    assert "Measured" in difference(simulated(*args), lived(*args, tmp_path, inbox=Forgetful(2)))
 
 
-def test_the_comparison_sees_a_swapped_tie() -> None:
+def test_the_comparison_sees_a_swapped_tie(tmp_path: Path) -> None:
     args = POLICIES["httproute"], WORLDS["healthy"], 1
     ends = [at for at, after in pairwise(_instants(simulated(*args))) if after - at > 100]
     deeds = [Deed(ends[len(ends) // 2], Verb.ABORT)]
     expected = simulated(*args, deeds)
-    assert difference(expected, lived_bare(*args, deeds)) == ""
-    assert difference(expected, lived_bare(*args, deeds, inbox=Swapped())) != ""
+    assert difference(expected, lived(*args, tmp_path, deeds)) == ""
+    assert difference(expected, lived(*args, tmp_path, deeds, inbox=Swapped())) != ""
