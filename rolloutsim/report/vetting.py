@@ -87,13 +87,13 @@ def _table(bars: Sequence[Row]) -> Sheet:
 
 def _runs(interval: Row) -> str:
     """How many runs a number rests on; it needs none where the chances of all courses are known."""
-    return "none: exact" if interval["method"] == "exact" else str(interval["runs"])
+    return "none: exact" if interval.get("method") == "exact" else str(interval["runs"])
 
 
 def _judged(bar: Row) -> str:
     unit = percent if _share(bar) else _unit(bar)
     interval = bar["judged"]
-    if interval["method"] == "exact":
+    if interval.get("method") == "exact":
         return unit(interval["value"])
     if interval["low"] is None or interval["high"] is None:
         return MISSING

@@ -45,17 +45,18 @@ def test_half_and_double_where_they_mean_something(path, value, others):
     assert alternatives(Input(path, value, Basis.ASSUMED)) == others
 
 
-def test_the_input_that_the_verdict_hangs_on_is_found(tmp_path):
+def test_the_input_that_the_verdict_hangs_on_is_found(tmp_path, monkeypatch):
     """A gate at 5 % and a service that fails 4 %: twice that is aborted always."""
     file = tmp_path / "edge.yaml"
     file.write_text(WORLD, encoding="utf-8")
     policy = load_policy(SCENARIOS / "article" / "canary.yaml")
-    found = sensitivity([policy], [str(file)], runs=8)
+    found = sensitivity([policy], [str(file)], runs=2)
     assert not any("rate_rps" in one.path or "latency" in one.path for one in found)
     first = most_influential(found)[0]
     assert first.path == "service.error_rate"
     assert first.stopped[1] - first.stopped[0] >= 0.5
     assert "service.error_rate 4% -> 8%" in str(first)
+    monkeypatch.setattr("rolloutsim.evidence.sensitivity.sensitivity", lambda *_, **__: found)
     results = with_sensitivity(compare([policy], [load_scenario(file)], runs=4), [policy], [str(file)])
     assert any(note.startswith("moves the verdict: service.error_rate") for note in results.notes)
     assert len(results.to_json()["modelCard"]["movesTheVerdict"]) <= 3

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from shutil import copyfile
 
 import pytest
 from typer.testing import CliRunner
@@ -33,7 +34,10 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     replayed = folder / "replayed.json"
     incident = ["replay", "crates-io-2023-07-20", "--runs", "2", "-o", "json", "--out", str(replayed)]
     assert run(app, incident).exit_code == 0
-    vetted = folder / "vetted.json"
+    vetted, suite = folder / "vetted.json", folder / "suite"
+    suite.mkdir()
+    for fault in ("err-step-2pp", "err-step-20pp", "healthy"):
+        copyfile(f"scenarios/faults/{fault}.yaml", suite / f"{fault}.yaml")
     bars = [
         "p_detect>=0.9@err-step-2pp",
         "p_detect>=0.9@err-step-20pp",
@@ -42,7 +46,10 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     asked = [word for bar in bars for word in ("--require", bar)]
     reason = ["--waive", "p_detect@err-step-20pp=<b>known</b>"]
     world = ["scenarios/policies/canary-guarded.yaml", "--service", "scenarios/services/api.yaml"]
-    answer = run(app, ["vet", *world, *asked, *reason, "--max-runs", "100", "--jobs", "1", "-o", "json"])
+    few = ["--suite", str(suite), "--max-runs", "60", "--jobs", "1"]
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("rolloutsim.evidence.nearest.SCREENED", 6)
+        answer = run(app, ["vet", *world, *asked, *reason, *few, "-o", "json"])
     assert answer.exit_code == 1
     vetted.write_text(answer.stdout, encoding="utf-8")
     return {"compared": compared, "one": one, "trace": trace, "replayed": replayed, "vetted": vetted}
