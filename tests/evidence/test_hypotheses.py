@@ -83,21 +83,19 @@ def at_weight(name, weight):
 # --- H1 -------------------------------------------------------------------------------------------
 
 
-def test_h1_a_fixed_time_costs_one_over_w_more_and_a_fixed_sample_the_same():
+@pytest.mark.parametrize("weight", [25, *(pytest.param(w, marks=pytest.mark.slow) for w in (5, 10))])
+def test_h1_a_fixed_time_costs_one_over_w_more_and_a_fixed_sample_the_same(weight):
     """Refuted when a ratio is more than a tenth off. It is not."""
     bad = Fault(FaultKind.ERROR_STEP, 0.2)
     switch = mean(policy("blue-green"), world(bad), runs=10)
     few = {"rate": 20.0, "telemetry": Telemetry(scrape_interval_ms=5_000), "horizon_ms": 8 * 3_600_000}
     small = Fault(FaultKind.ERROR_STEP, 0.01)
     counted = mean(policy("blue-green-sample"), world(small, **few))
-    for weight in (5, 10, 25):
-        by_time = switch / mean(at_weight("canary", weight), world(bad), runs=10)
-        by_sample = mean(at_weight("canary-sample", weight), world(small, **few)) / counted
-        told(
-            f"H1 w={weight} %: by time x{by_time:.2f} (1/w = {100 / weight:.0f}), by sample x{by_sample:.2f}"
-        )
-        assert by_time == pytest.approx(100 / weight, rel=0.1)
-        assert by_sample == pytest.approx(1.0, rel=0.1)
+    by_time = switch / mean(at_weight("canary", weight), world(bad), runs=10)
+    by_sample = mean(at_weight("canary-sample", weight), world(small, **few)) / counted
+    told(f"H1 w={weight} %: by time x{by_time:.2f} (1/w = {100 / weight:.0f}), by sample x{by_sample:.2f}")
+    assert by_time == pytest.approx(100 / weight, rel=0.1)
+    assert by_sample == pytest.approx(1.0, rel=0.1)
 
 
 # --- H2 -------------------------------------------------------------------------------------------
@@ -112,7 +110,7 @@ def test_h2_smoke_tests_help_with_what_shows_without_load_and_with_nothing_else(
 
     def hurt(fault, kinds):
         checks = (Check("smoke-test", kinds, 0.0, 120_000),)
-        return simulate(checked, world(fault, checks=checks), runs=200).runs["bad_requests"]
+        return simulate(checked, world(fault, checks=checks), runs=100).runs["bad_requests"]
 
     gain = 1.0 - hurt(at_once, finds) / hurt(at_once, ())
     none = hurt(under_load, ()) - hurt(under_load, finds)
@@ -346,13 +344,13 @@ def alarms(hits, rps, runs=100):
     return row.p_false_abort
 
 
-def test_h9_any_new_error_class_alarms_on_good_releases():
+@pytest.mark.parametrize("rps", [5.0, *(pytest.param(r, marks=pytest.mark.slow) for r in (20.0, 49.0))])
+def test_h9_any_new_error_class_alarms_on_good_releases(rps):
     """Refuted when at most 20 % of the good releases are alarmed below 50 rps with an hour's baseline."""
-    for rps in (5.0, 20.0, 49.0):
-        once, thrice = alarms(1, rps), alarms(3, rps)
-        told(f"H9 {rps:.0f} rps: any new class {once.value:.2f}, three hits {thrice.value:.2f}")
-        assert once.low > 0.2
-        assert thrice.value < 0.5 * once.value
+    once, thrice = alarms(1, rps), alarms(3, rps)
+    told(f"H9 {rps:.0f} rps: any new class {once.value:.2f}, three hits {thrice.value:.2f}")
+    assert once.low > 0.2
+    assert thrice.value < 0.5 * once.value
 
 
 # --- the table ------------------------------------------------------------------------------------

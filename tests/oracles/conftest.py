@@ -1,7 +1,8 @@
 """Oracles: closed forms that the simulated world has to meet, one test per expected value.
 
 A test module names its group of cases with ``GROUP`` and takes the argument ``oracle``. ``--vectors DIR``
-runs the same tests on the cases of ``DIR/statistics.json``.
+runs the same tests on the cases of ``DIR/statistics.json``. A module may name values that take long: its
+function ``is_slow`` says so of an oracle.
 """
 
 from __future__ import annotations
@@ -20,4 +21,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         return
     folder = Path(metafunc.config.getoption("--vectors") or HERE)
     found = list(oracles(folder / "statistics.json", metafunc.module.GROUP))
-    metafunc.parametrize("oracle", found, ids=[f"{one.case}-{one.key}" for one in found])
+    is_slow = getattr(metafunc.module, "is_slow", lambda _: False)
+    metafunc.parametrize(
+        "oracle",
+        [
+            pytest.param(one, id=f"{one.case}-{one.key}", marks=[pytest.mark.slow] * is_slow(one))
+            for one in found
+        ],
+    )

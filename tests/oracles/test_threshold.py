@@ -10,7 +10,7 @@ import re
 from dataclasses import replace
 
 from tests.oracles.cases import Found, NotPlayed, Oracle, adapter, meet, unknown
-from tests.oracles.trials import Gate, aborts, windows
+from tests.oracles.trials import Gate, aborts, needs_a_worse_world, windows
 
 GROUP = "threshold"
 MINUTE_S = 60.0
@@ -34,6 +34,12 @@ def aborted(oracle: Oracle, gate: Gate, error_rate: float, theta: float) -> Foun
     """The share of the runs that the gate aborts."""
     sample = aborts(gate, error_rate, theta, oracle.expected)
     return sample if isinstance(sample, NotPlayed) else sample.share()
+
+
+def is_slow(oracle: Oracle) -> bool:
+    """Hundreds of traced runs of a worse world are needed for an abort that is rare in this one."""
+    key = oracle.key.rpartition("/")[2].replace("mean_abort_min", "p_abort")
+    return "p_abort" in key and needs_a_worse_world(oracle.beside.get(key) or 0.0)
 
 
 # --- one window -----------------------------------------------------------------------------------

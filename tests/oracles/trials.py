@@ -181,13 +181,18 @@ class Sample:
         return sum(trial.failed for trial in self.trials)
 
 
+def needs_a_worse_world(chance: float) -> bool:
+    """Whether an abort of this chance is so rare that runs of the world itself would be too many."""
+    return RAREST <= chance < FEWEST_EVENTS / MOST_RUNS
+
+
 def aborts(gate: Gate, error_rate: float, worse: float, chance: float) -> Sample | NotPlayed:
     """Runs of the gate, sized for an abort of this chance; ``worse`` is a rate that often aborts."""
     if chance < RAREST:
         return NotPlayed(f"an abort of probability {chance:.2g} is too rare for the time of a test")
-    wanted = math.ceil(FEWEST_EVENTS / chance)
-    if wanted <= MOST_RUNS:
-        return Sample(_runs(gate, error_rate, max(FEWEST_RUNS, wanted)), error_rate, error_rate, chance)
+    if not needs_a_worse_world(chance):
+        wanted = max(FEWEST_RUNS, math.ceil(FEWEST_EVENTS / chance))
+        return Sample(_runs(gate, error_rate, wanted), error_rate, error_rate, chance)
     drawn = error_rate + TILT * (worse - error_rate)
     return Sample(_traced_runs(gate, drawn), error_rate, drawn, chance)
 

@@ -238,6 +238,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_a_killed_sweep_goes_on(four, tmp_path):
     script, chunks = tmp_path / "script.py", tmp_path / "chunks"
     script.write_text(KILLED)
