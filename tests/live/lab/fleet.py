@@ -5,7 +5,6 @@ from __future__ import annotations
 import statistics
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +12,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from math import log
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import httpx
@@ -27,7 +27,6 @@ from rolloutsim.engine import (
     StepCompleted,
     WeightSeen,
 )
-from rolloutsim.lab.children import free_port
 from rolloutsim.lab.demo import deployment, route, service
 from rolloutsim.live.clock import SystemClock, elapsed_ms
 from rolloutsim.live.executor import Ending, Executor, Surroundings, instruments
@@ -66,12 +65,14 @@ spec:
       scaleDownDelaySeconds: 1
       abortScaleDownDelaySeconds: 1
       steps:
+        - setCanaryScale: {{replicas: 1}}
+        - pause: {{duration: {settle}}}
         - setWeight: 20
         - pause: {{duration: {first}}}
         - setWeight: 50
         - pause: {{duration: {second}}}
       analysis:
-        startingStep: 1
+        startingStep: 3
         metrics:
           - name: error-rate
             initialDelay: 2s
@@ -85,12 +86,22 @@ spec:
                   /
                   sum(rate(http_requests_total{{service="{name}"}}[4s]))
 """
-"""The guide's query on a small scale: the error rate of the whole service, both versions together."""
+"""The guide's query on a small scale: the error rate of the whole service, both versions together.
+
+The new version's pod is there before it gets requests, for as long as Prometheus may need to find it: its
+discovery and its scraping wait for a tick of 5 s each (prometheus/prometheus, discovery/manager.go and
+scrape/manager.go).
+"""
 
 
-def policy_of(name: str, first: str = "6s", second: str = "8s") -> Policy:
-    """The policy of one of them; ``first`` and ``second`` are its pauses."""
-    return load_policy_text(POLICY.format(name=name, first=first, second=second))
+START = (log(1.5), 0.4)
+"""Of the seconds from a pod's start to readiness: the mean and the deviation of the logarithm. Nodes, images
+and processes differ, so pods do in clusters; without it, all that differs is how busy this machine is."""
+
+
+def policy_of(name: str, settle: str = "11s", first: str = "6s", second: str = "8s") -> Policy:
+    """The policy of one of them, with these pauses."""
+    return load_policy_text(POLICY.format(name=name, settle=settle, first=first, second=second))
 
 
 def objects_of(name: str) -> list[dict[str, Any]]:
@@ -106,10 +117,11 @@ def objects_of(name: str) -> list[dict[str, Any]]:
 
 
 def release_of(policy: Policy, version: str, error_rate: float) -> Release:
-    """A version that fails this share of its requests."""
-    labels, environment = {"app": policy.name}, {"LAB_ERROR_RATE": str(error_rate)}
-    template = deployment(policy.name, labels, f"fleet:{version}", 0, environment)["spec"]["template"]
-    return Release(policy, version, {version: template})
+    """A version that fails this share of its requests; its pods take their time, each time another."""
+    start_s = Random(f"{policy.name} {version}").lognormvariate(*START)
+    environment = {"LAB_ERROR_RATE": str(error_rate), "LAB_START_S": f"{start_s:.2f}"}
+    body = deployment(policy.name, {"app": policy.name}, f"fleet:{version}", 0, environment)
+    return Release(policy, version, {version: body["spec"]["template"]})
 
 
 # --- the lab --------------------------------------------------------------------------------------
@@ -127,30 +139,38 @@ class Site:
         """As an administrator."""
         return HttpKubernetes(load_access(kubeconfig=str(self.folder / "kubeconfig")))
 
-    def requests_per_s(self, service: str) -> float:
-        """How many requests the pods of a service counted lately."""
-        query = f'sum(rate(http_requests_total{{service="{service}"}}[8s]))'
-        answer = httpx.get(f"{self.prometheus}/api/v1/query", params={"query": query}, trust_env=False)
-        (sample,) = answer.json()["data"]["result"]
-        return float(sample["value"][1])
+    def is_left_closed(self) -> bool:
+        """Whether its Prometheus takes both ends into a range, as all before 3.0 do."""
+        answer = httpx.get(f"{self.prometheus}/api/v1/status/buildinfo", trust_env=False)
+        return int(answer.json()["data"]["version"].partition(".")[0]) < 3
+
+
+_LAB = """
+import sys
+from pathlib import Path
+from random import Random
+from rolloutsim.lab.lab import Lab
+
+with Lab(Path(sys.argv[1]), calls_per_second=float(sys.argv[2])) as lab:
+    print(lab.router.port, lab.metrics.url, flush=True)
+    sys.stdin.read()
+"""
+CALLS_PER_S = 400.0
+"""Each rollout finds controllers that are as quick as if it were alone, for the simulator knows no others."""
 
 
 @contextmanager
 def lab(folder: Path) -> Iterator[Site]:
-    """``rolloutsim lab up`` without the demo."""
-    web, prometheus = free_port(), free_port()
-    words = ["up", "--no-demo", "--dir", str(folder), "--web-port", str(web)]
-    words += ["--prometheus-port", str(prometheus)]
-    program = [sys.executable, "-c", "from rolloutsim.cli import main; main()", "lab", *words]
-    with (folder / "out").open("wb") as out:
-        process = subprocess.Popen(program, stdout=out, stderr=out)
-    try:
-        _until(lambda: (folder / "lab.json").exists() or process.poll() is not None)
-        assert process.poll() is None, (folder / "out").read_text()
-        yield Site(folder, web, f"http://127.0.0.1:{prometheus}")
-    finally:
-        process.terminate()
-        process.wait(30.0)
+    """An emulated cluster, empty."""
+    program = [sys.executable, "-c", _LAB, str(folder), str(CALLS_PER_S)]
+    with subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            web_port, prometheus = process.stdout.readline().split()
+            yield Site(folder, int(web_port), prometheus)
+        finally:
+            process.stdin.close()
 
 
 def populate(api: Kubernetes, names: Sequence[str]) -> None:
@@ -183,17 +203,27 @@ class Ran:
     entries: Sequence[Entry]
 
 
+STAGGER_S = 1.0
+"""Between the beginnings of two rollouts.
+
+Traefik publishes a configuration when it has written the status of each route that changed, and its client
+writes five a second (client-go, rest.Config's default QPS): twenty routes that change together are reported
+moved some seconds before they are. The simulator has one route.
+"""
+
+
 def execute_all(site: Site, releases: Mapping[str, Release]) -> dict[str, Ran]:
-    """All of them at once, in threads of this process; they begin at the same moment."""
-    together = threading.Barrier(len(releases))
+    """All of them at once, in threads of this process; they begin one after the other."""
     with ThreadPoolExecutor(len(releases)) as pool:
         found = {
-            name: pool.submit(_execute, site, name, release, together) for name, release in releases.items()
+            name: pool.submit(_execute, site, name, release, number * STAGGER_S)
+            for number, (name, release) in enumerate(releases.items())
         }
         return {name: future.result() for name, future in found.items()}
 
 
-def _execute(site: Site, name: str, release: Release, together: threading.Barrier) -> Ran:
+def _execute(site: Site, name: str, release: Release, after_s: float) -> Ran:
+    time.sleep(after_s)
     entries: list[Entry] = []
     with ExitStack() as stack:
         api = site.connect()
@@ -209,7 +239,6 @@ def _execute(site: Site, name: str, release: Release, together: threading.Barrie
         executor = Executor(api, NAMESPACE, name, around)
         stack.callback(executor.close)
         executor.take()
-        together.wait(PATIENCE_S)
         executor.begin(release)
         stands = executor.run()
     assert stands in (Ending.PROMOTED, Ending.ABORTED), f"{name} was {stands}"
@@ -237,40 +266,37 @@ def times_s(entries: Iterable[Entry]) -> dict[str, float]:
 
 @dataclass(frozen=True, slots=True)
 class Delays:
-    """Milliseconds that things took: the first pods of a version, further ones, routes, measurements."""
+    """Milliseconds that things took: a version's first pod, weights that a step waits for, measurements."""
 
-    first_pods: list[int]
-    further_pods: list[int]
+    pods: list[int]
     routes: list[int]
     queries: list[int]
 
 
 def delays(journals: Iterable[Sequence[Entry]], version: str) -> Delays:
     """What these journals of rollouts of one version say."""
-    found = Delays([], [], [], [])
+    found = Delays([], [], [])
     for entries in journals:
-        scaled, moved = (0, 0), 0
+        scaled, moved = 0, 0
         for entry in entries:
             seen = entry.seen
             if isinstance(seen, RevisionSeen) and seen.revision == version:
-                since, wanted = scaled
-                if wanted and seen.available >= wanted:
-                    (found.first_pods if wanted == 1 else found.further_pods).append(seen.at - since)
-                    scaled = (0, 0)
+                if scaled and seen.available:
+                    found.pods.append(seen.at - scaled)
+                    scaled = 0
             elif isinstance(seen, WeightSeen) and seen.verified and moved:
                 found.routes.append(seen.at - moved)
                 moved = 0
             elif isinstance(seen, Measured):
                 found.queries.append(seen.finished - seen.started)
             for action in entry.actions:
-                if isinstance(action, Scale) and action.revision == version and action.replicas:
-                    scaled = (seen.at, action.replicas)
-                elif isinstance(action, SetWeight):
+                if isinstance(action, Scale) and action.revision == version and action.replicas == 1:
+                    scaled = seen.at
+                elif isinstance(action, SetWeight) and 0 < action.weight < 100:
                     moved = seen.at
     return found
 
 
-def lognormal(samples_ms: Sequence[int], beyond_ms: int = 0) -> Delay:
-    """The lognormal delay with the median and the spread of these, less ``beyond_ms``."""
-    left = [max(1, sample - beyond_ms) for sample in samples_ms]
-    return Delay(round(statistics.median(left)), round(statistics.stdev(map(log, left)), 3))
+def lognormal(samples_ms: Sequence[int]) -> Delay:
+    """The lognormal delay with the median and the spread of these."""
+    return Delay(round(statistics.median(samples_ms)), round(statistics.stdev(map(log, samples_ms)), 3))
