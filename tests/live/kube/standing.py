@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +24,14 @@ from rolloutsim.policy.model import BlueGreen, Canary, Policy, Target, TrafficRo
 
 SLOTS = ("api-a", "api-b")
 CONTROLLER_S = 5.0
+
+
+def eventually(true: Callable[[], bool], seconds: float = 10.0) -> None:
+    """Wait until something holds."""
+    ends = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < ends, "it did not happen"
+        time.sleep(0.01)
 
 
 def template(image: str, labels: dict[str, str] | None = None) -> Object:

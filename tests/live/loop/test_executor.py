@@ -1,4 +1,4 @@
-"""An executor on the real clock against the embedded API server, in good times and in bad."""
+"""An executor on the real clock: in good times on any API server, in bad ones on the embedded one."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from rolloutsim.live.clock import SystemClock, elapsed_ms
 from rolloutsim.live.executor import Ending, Executor, Surroundings
 from rolloutsim.live.inbox import Command, Verb
 from rolloutsim.live.journal import FileJournal, beginning_of, joined
-from rolloutsim.live.kubeconfig import Access, Credentials
 from rolloutsim.live.kubernetes import HttpKubernetes
 from rolloutsim.live.memory import command_json
 from rolloutsim.live.release import Release
@@ -27,7 +26,8 @@ from rolloutsim.policy.load import load_policy_text
 from rolloutsim.policy.model import Policy
 from rolloutsim.session import Entry, replay
 from rolloutsim.trace import read_trace
-from tests.live.loop.kubelet import NAMESPACE, replicas, run_pods, stand_up, template, weights
+from tests.live.ground import NEW, NEXT, Ground, available
+from tests.live.kube.standing import eventually
 
 POLICY = load_policy_text("""
 apiVersion: rolloutsim.dev/v1alpha1
@@ -55,27 +55,18 @@ spec:
 """)
 
 
-@pytest.fixture
-def server() -> Iterator[Server]:
-    with Server() as running:
-        running.create("Namespace", {"metadata": {"name": NAMESPACE}})
-        stand_up(running)
-        yield running
-
-
 class Crew:
     """Executors of one test; all are ended with it."""
 
-    def __init__(self, server: Server, folder: Path) -> None:
-        self.server = server
+    def __init__(self, ground: Ground, folder: Path) -> None:
+        self.ground = ground
         self.folder = folder
         self.notes: list[str] = []
         self.entries: list[Entry] = []
         self._ends: list[Callable[[], object]] = []
 
     def connect(self) -> HttpKubernetes:
-        access = Access("lab", self.server.url, credentials=Credentials(token=self.server.token))
-        api = HttpKubernetes(access, timeout_s=1.0)
+        api = HttpKubernetes(self.ground.api.access)
         self._ends.append(api.close)
         return api
 
@@ -90,7 +81,7 @@ class Crew:
             note=self.notes.append,
             lease_s=lease_s,
         )
-        executor = Executor(self.connect(), NAMESPACE, "api", around, writes=writes)
+        executor = Executor(self.connect(), self.ground.namespace, "api", around, writes=writes)
         self._ends.insert(0, executor.close)
         return executor
 
@@ -115,7 +106,7 @@ class Crew:
             thread.join(5.0)
 
     def ask(self, verb: Verb, actor: str = "ann") -> None:
-        store = StateStore(self.connect(), NAMESPACE, "api")
+        store = StateStore(self.connect(), self.ground.namespace, "api")
         assert store.ask(command_json(Command(verb, actor, f"{verb} {time.monotonic_ns()}")))
 
     def close(self) -> None:
@@ -124,14 +115,16 @@ class Crew:
 
 
 @pytest.fixture
-def crew(server: Server, tmp_path: Path) -> Iterator[Crew]:
-    crew = Crew(server, tmp_path)
+def crew(ground: Ground, tmp_path: Path) -> Iterator[Crew]:
+    crew = Crew(ground, tmp_path)
     yield crew
     crew.close()
 
 
-def release(version: str = "2") -> Release:
-    return Release(POLICY, f"v{version}", {f"v{version}": template(version)})
+def release(revision: str = "v2", image: str = NEW) -> Release:
+    containers = [{"name": "api", "image": image}]
+    template = {"metadata": {"labels": {"app": "api"}}, "spec": {"containers": containers}}
+    return Release(POLICY, revision, {revision: template})
 
 
 def begun(crew: Crew, holder: str = "one", **wishes: Any) -> Executor:
@@ -139,13 +132,6 @@ def begun(crew: Crew, holder: str = "one", **wishes: Any) -> Executor:
     executor.take()
     executor.begin(release())
     return executor
-
-
-def eventually(true: Callable[[], bool], seconds: float = 10.0) -> None:
-    ends = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < ends, "it did not happen"
-        time.sleep(0.01)
 
 
 def switched(policy: Policy, state: State, due: int | None) -> bool:
@@ -179,71 +165,75 @@ def entries_of(path: Path) -> list[Entry]:
 # --- good times -----------------------------------------------------------------------------------
 
 
-def test_a_rollout_is_promoted_by_a_person(server: Server, crew: Crew, tmp_path: Path) -> None:
+@pytest.mark.cluster
+def test_a_rollout_is_promoted_by_a_person(ground: Ground, crew: Crew, tmp_path: Path) -> None:
     executor = begun(crew)
     with crew.running(executor, switched) as ends:
         eventually(at_pause(executor))
-        assert weights(server) == (50, 50)
+        assert ground.weights() == (50, 50)
         crew.ask(Verb.PROMOTE)
         eventually(lambda: bool(ends))
     assert executor.loop.session.state.status.stable == "v2"
-    assert weights(server) == (100, 0)
+    assert ground.weights() == (100, 0)
     executor.close()
     trace = read_trace(tmp_path / "one.jsonl")
     policy, state = beginning_of(trace)
     last = replay(policy, state, entries_of(tmp_path / "one.jsonl"))
     assert last.status == executor.loop.session.state.status
-    saved = StateStore(crew.connect(), NAMESPACE, "api").read()
+    saved = StateStore(crew.connect(), ground.namespace, "api").read()
     assert saved is not None
     assert saved.state is not None
     assert saved.state.status == last.status
     assert saved.command == ""
 
 
-def test_an_abort_in_the_configmap_is_obeyed_within_seconds(server: Server, crew: Crew) -> None:
+@pytest.mark.cluster
+def test_an_abort_in_the_configmap_is_obeyed_within_seconds(ground: Ground, crew: Crew) -> None:
     executor = begun(crew)
     with crew.running(executor) as ends:
         eventually(at_pause(executor))
-        assert StateStore(crew.connect(), NAMESPACE, "api").ask_abort("errors")
-        eventually(lambda: weights(server) == (100, 0), 5.0)
+        assert StateStore(crew.connect(), ground.namespace, "api").ask_abort("errors")
+        eventually(lambda: ground.weights() == (100, 0), 5.0)
         eventually(lambda: bool(ends))
     assert ends == [Ending.ABORTED]
-    assert replicas(server) == (2, 0)
-    saved = StateStore(crew.connect(), NAMESPACE, "api").read()
+    assert ground.replicas() == {"api-a": 2, "api-b": 0}
+    saved = StateStore(crew.connect(), ground.namespace, "api").read()
     assert saved is not None
     assert not saved.abort
 
 
+@pytest.mark.cluster
 @pytest.mark.slow
-def test_the_next_release_goes_into_the_other_slot(server: Server, crew: Crew) -> None:
+def test_the_next_release_goes_into_the_other_slot(ground: Ground, crew: Crew) -> None:
     executor = begun(crew)
     executor.run(lambda policy, state, due: state.status.step_index == 3)
     executor.inbox.put(Command(Verb.PROMOTE_FULL, "ann"))
     executor.run(switched)
-    assert weights(server) == (100, 0)
+    assert ground.weights() == (100, 0)
     executor.close()
     # the old pods are gone by then
-    server.patch("Deployment", "api-a", {"spec": {"replicas": 0}}, NAMESPACE)
-    run_pods(server, "api-a")
+    ground.patch("Deployment", "api-a", {"spec": {"replicas": 0}})
+    eventually(lambda: available(ground, "api-a") == 0)
     second = crew.executor("two")
     second.take()
-    second.begin(release("3"))
+    second.begin(release("v3", NEXT))
     with crew.running(second, switched) as ends:
         eventually(at_pause(second))
-        assert weights(server) == (50, 50)
+        assert ground.weights() == (50, 50)
         crew.ask(Verb.PROMOTE_FULL)
         eventually(lambda: bool(ends))
     assert second.loop.session.state.status.stable == "v3"
 
 
 def test_a_shadow_writes_nothing(server: Server, crew: Crew) -> None:
+    begun_at = len(server.requests)
     executor = crew.executor(writes=False)
     executor.take()
     executor.begin(release())
     decided = lambda policy, state, due: bool(state.unanswered)  # noqa: E731
     assert executor.run(decided) is Ending.GOING_ON
     executor.close()
-    assert {seen.method for seen in server.requests} == {"GET"}
+    assert {seen.method for seen in list(server.requests)[begun_at:]} == {"GET"}
     assert any(entry.actions for entry in crew.entries)
 
 
@@ -257,14 +247,16 @@ def test_there_may_be_nothing_to_resume(crew: Crew) -> None:
 # --- two of them ----------------------------------------------------------------------------------
 
 
-def test_of_two_executors_one_acts(server: Server, crew: Crew) -> None:
+@pytest.mark.cluster
+def test_of_two_executors_one_acts(ground: Ground, crew: Crew) -> None:
     begun(crew)
     with pytest.raises(ExecutorError, match="is being executed by one"):
         crew.executor("two").take()
 
 
+@pytest.mark.cluster
 def test_another_machine_resumes_where_the_first_one_stopped(
-    server: Server, crew: Crew, tmp_path: Path
+    ground: Ground, crew: Crew, tmp_path: Path
 ) -> None:
     first = begun(crew)
     with crew.running(first, lambda policy, state, due: state.status.step_index == 3):
@@ -283,18 +275,16 @@ def test_another_machine_resumes_where_the_first_one_stopped(
     assert steps == [1, 2, 3, 4, 5]
 
 
+@pytest.mark.cluster
 @pytest.mark.slow
-def test_an_executor_that_was_replaced_stops(server: Server, crew: Crew) -> None:
+def test_an_executor_that_was_replaced_stops(ground: Ground, crew: Crew) -> None:
     first = begun(crew, lease_s=6)
     with crew.running(first) as ends:
         eventually(at_pause(first))
-        lease = server.get("Lease", "rolloutsim-api", NAMESPACE)
-        assert lease is not None
-        spec = {**lease["spec"], "holderIdentity": "two", "leaseTransitions": 9}
-        server.patch("Lease", "rolloutsim-api", {"spec": spec}, NAMESPACE)
+        ground.patch("Lease", "rolloutsim-api", {"spec": {"holderIdentity": "two", "leaseTransitions": 9}})
         eventually(lambda: bool(ends), 12.0)
     assert isinstance(ends[0], ExecutorError)
-    assert weights(server) == (50, 50)
+    assert ground.weights() == (50, 50)
 
 
 # --- bad times ------------------------------------------------------------------------------------
@@ -311,42 +301,44 @@ LOSSES = [(acted, path) for acted in (True, False) for path in PATHS]
 
 
 @pytest.mark.parametrize(("code", "path"), _some(TROUBLES, {(409, PATHS[0]), (500, PATHS[2])}))
-def test_answers_of_a_server_in_trouble(server: Server, crew: Crew, code: int, path: str) -> None:
+def test_answers_of_a_server_in_trouble(
+    server: Server, ground: Ground, crew: Crew, code: int, path: str
+) -> None:
     executor = begun(crew)
     server.faults.answer(code, 2, method="PATCH", path=path, retry_after_s=0 if code == 429 else None)
     with crew.running(executor):
         eventually(at_pause(executor))
         executor.stop()
-    assert weights(server) == (50, 50)
-    assert replicas(server) == (2, 1)
+    assert ground.weights() == (50, 50)
+    assert ground.replicas() == {"api-a": 2, "api-b": 1}
 
 
 @pytest.mark.parametrize(("acted", "path"), _some(LOSSES, {(True, PATHS[1])}))
-def test_writes_without_an_answer(server: Server, crew: Crew, path: str, acted: bool) -> None:
+def test_writes_without_an_answer(server: Server, ground: Ground, crew: Crew, path: str, acted: bool) -> None:
     executor = begun(crew)
     server.faults.lose(2, method="PATCH", path=path, acted=acted)
     with crew.running(executor):
         eventually(at_pause(executor))
         executor.stop()
-    assert weights(server) == (50, 50)
+    assert ground.weights() == (50, 50)
 
 
 @pytest.mark.slow
-def test_a_server_that_is_down_for_a_while(server: Server, crew: Crew) -> None:
+def test_a_server_that_is_down_for_a_while(server: Server, ground: Ground, crew: Crew) -> None:
     executor = begun(crew)
     with crew.running(executor):
-        eventually(lambda: weights(server) == (80, 20))
+        eventually(lambda: ground.weights() == (80, 20))
         server.stop()
         time.sleep(1.5)
         server.start()
         eventually(at_pause(executor))
         executor.stop()
-    assert weights(server) == (50, 50)
+    assert ground.weights() == (50, 50)
     assert crew.notes
 
 
 @pytest.mark.parametrize("trouble", [pytest.param("cut", marks=pytest.mark.slow), "expired"])
-def test_watches_that_end(server: Server, crew: Crew, trouble: str) -> None:
+def test_watches_that_end(server: Server, ground: Ground, crew: Crew, trouble: str) -> None:
     executor = begun(crew)
     with crew.running(executor, switched) as ends:
         eventually(at_pause(executor))
@@ -358,26 +350,26 @@ def test_watches_that_end(server: Server, crew: Crew, trouble: str) -> None:
     assert executor.loop.session.state.status.stable == "v2"
 
 
-def test_a_foreign_weight_is_set_back(server: Server, crew: Crew) -> None:
+@pytest.mark.cluster
+def test_a_foreign_weight_is_set_back(ground: Ground, crew: Crew) -> None:
     executor = begun(crew)
     with crew.running(executor):
         eventually(at_pause(executor))
-        route = server.get("HTTPRoute", "api", NAMESPACE)
-        assert route is not None
-        rules = route["spec"]["rules"]
+        rules = ground.get("HTTPRoute", "api")["spec"]["rules"]
         rules[0]["backendRefs"][0]["weight"], rules[0]["backendRefs"][1]["weight"] = 10, 90
-        server.patch("HTTPRoute", "api", {"spec": {"rules": rules}}, NAMESPACE)
-        eventually(lambda: weights(server) == (50, 50))
+        ground.patch("HTTPRoute", "api", {"spec": {"rules": rules}})
+        eventually(lambda: ground.weights() == (50, 50))
         executor.stop()
 
 
+@pytest.mark.cluster
 def test_a_journal_that_cannot_be_written_stops_everything(
-    server: Server, crew: Crew, tmp_path: Path
+    ground: Ground, crew: Crew, tmp_path: Path
 ) -> None:
     (tmp_path / "one.jsonl").write_text("")
     executor = crew.executor()
     executor.take()
     with pytest.raises(ExecutorError, match=r"journal .* cannot be written"):
         executor.begin(release())
-    assert weights(server) == (100, 0)
-    assert replicas(server) == (2, 0)
+    assert ground.weights() == (100, 0)
+    assert ground.replicas() == {"api-a": 2, "api-b": 0}

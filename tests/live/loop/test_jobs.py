@@ -1,4 +1,4 @@
-"""Metrics that are Kubernetes Jobs, against the embedded API server."""
+"""Metrics that are Kubernetes Jobs."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from rolloutsim.lab import Server
 from rolloutsim.live import jobs
 from rolloutsim.live.jobs import JobRunner, job_name
 from rolloutsim.live.measure import Question
+from rolloutsim.live.port import JOB, Ref
 from rolloutsim.policy.model import JobProvider
-from tests.live.kube.standing import Site
+from tests.live.kube.standing import Site, eventually
 
 SPEC = {
     "metadata": {"labels": {"team": "a"}},
@@ -31,6 +32,7 @@ SPEC = {
 }
 REQUEST = Measure("1", "v2-2-1", "smoke test", 1, JobProvider(json.dumps(SPEC)))
 NAME = job_name(REQUEST)
+BUSYBOX = "registry.k8s.io/e2e-test-images/busybox:1.29-4"
 
 
 @pytest.fixture(autouse=True)
@@ -73,6 +75,22 @@ def test_a_job_is_followed_to_its_end(
     server.write_status("Job", NAME, status, site.namespace)
     thread.join(5.0)
     assert found == [phase]
+
+
+@pytest.mark.cluster
+def test_a_job_of_any_cluster(cluster: Site) -> None:
+    """Its own controllers run it, where there are any."""
+    container = {"name": "smoke", "image": BUSYBOX, "command": ["true"]}
+    spec = {"spec": {"template": {"spec": {"restartPolicy": "Never", "containers": [container]}}}}
+    request = Measure("1", "v2-2-1", "smoke test", 1, JobProvider(json.dumps(spec)))
+    thread, found = started(cluster, Question(request, 0))
+    if not cluster.controllers:
+        ref = Ref(JOB, cluster.namespace, job_name(request))
+        eventually(lambda: bool(cluster.api.list(JOB, cluster.namespace).items))
+        done = {"conditions": [{"type": "Complete", "status": "True"}]}
+        cluster.api.merge_patch(ref, {"status": done}, subresource="status")
+    thread.join(90.0)
+    assert found == [MeasurementPhase.SUCCESSFUL]
 
 
 def test_a_second_request_follows_the_job_that_is_there(server: Server, site: Site) -> None:

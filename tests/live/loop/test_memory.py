@@ -45,14 +45,15 @@ def kept(site: Site, found: Saved | None = None) -> Kept:
 
 
 @pytest.fixture
-def one(site: Site) -> Kept:
-    return kept(site)
+def one(cluster: Site) -> Kept:
+    return kept(cluster)
 
 
 def later(at: int) -> State:
     return replace(STATE, now=at, dirty=not STATE.dirty)
 
 
+@pytest.mark.cluster
 def test_a_state_comes_back_as_it_was(one: Kept) -> None:
     one.memory.save(STATE, 3, NOBODY)
     one.memory.save(later(9), 8, NOBODY)
@@ -60,6 +61,7 @@ def test_a_state_comes_back_as_it_was(one: Kept) -> None:
     assert (saved.state, saved.sequence, saved.plan) == (later(9), 8, "{}")
 
 
+@pytest.mark.cluster
 def test_a_command_is_delivered_once_and_taken_away_once_it_is_obeyed(one: Kept) -> None:
     one.memory.save(STATE, 1, NOBODY)
     command = Command(Verb.PROMOTE, "ann", "c1")
@@ -74,6 +76,7 @@ def test_a_command_is_delivered_once_and_taken_away_once_it_is_obeyed(one: Kept)
     assert one.delivered == [command]
 
 
+@pytest.mark.cluster
 def test_a_command_that_nobody_watched_comes_with_the_next_save(one: Kept) -> None:
     one.memory.save(STATE, 1, NOBODY)
     assert one.store.ask(command_json(Command(Verb.PAUSE, "bob", "c2")))
@@ -81,6 +84,7 @@ def test_a_command_that_nobody_watched_comes_with_the_next_save(one: Kept) -> No
     assert one.delivered == [Command(Verb.PAUSE, "bob", "c2")]
 
 
+@pytest.mark.cluster
 def test_an_abort_is_obeyed_once_and_may_be_asked_for_again(one: Kept) -> None:
     one.memory.save(STATE, 1, NOBODY)
     assert one.store.ask_abort("errors everywhere")
@@ -97,18 +101,20 @@ def test_an_abort_is_obeyed_once_and_may_be_asked_for_again(one: Kept) -> None:
     assert second.id != first.id
 
 
-def test_what_is_asked_survives_the_executor(site: Site) -> None:
-    first = kept(site)
+@pytest.mark.cluster
+def test_what_is_asked_survives_the_executor(cluster: Site) -> None:
+    first = kept(cluster)
     first.memory.save(STATE, 1, NOBODY)
     assert first.store.ask(command_json(Command(Verb.PROMOTE, "ann", "c1")))
     first.memory.save(later(7), 2, NOBODY)
-    second = kept(site, first.saved())
+    second = kept(cluster, first.saved())
     second.memory.notice(first.saved())
     assert second.delivered == [Command(Verb.PROMOTE, "ann", "c1")]
     second.memory.save(later(8), 0, frozenset({"c1"}))
     assert second.saved().command == ""
 
 
+@pytest.mark.cluster
 def test_a_command_of_another_version_is_dropped(one: Kept) -> None:
     assert command_of('{"verb": "dance"}') is None
     assert command_of("not json") is None
@@ -164,9 +170,10 @@ def test_a_server_that_is_down_means_not_now(server: Server, one: Kept) -> None:
     one.memory.save(later(8), 3, NOBODY)
 
 
-def test_another_executor_ends_this_one(site: Site, one: Kept) -> None:
+@pytest.mark.cluster
+def test_another_executor_ends_this_one(cluster: Site, one: Kept) -> None:
     one.memory.save(STATE, 1, NOBODY)
-    other = StateStore(site.api, site.namespace, "api")
+    other = StateStore(cluster.api, cluster.namespace, "api")
     other.write(replace(FRAME, state=later(6), sequence=0, fence=2), one.saved())
     with pytest.raises(ExecutorError, match="this one stops") as caught:
         one.memory.save(later(7), 2, NOBODY)

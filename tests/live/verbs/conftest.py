@@ -7,11 +7,24 @@ from pathlib import Path
 
 import pytest
 
-from tests.live.verbs.stage import Stage, stage
+from tests.live.conftest import namespace
+from tests.live.kube.standing import Site
+from tests.live.verbs.stage import Stage, stage, stage_in
 
 
 @pytest.fixture
-def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
+def shop(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, real: Site | None
+) -> Iterator[Stage]:
+    """The embedded server; for a test that is marked 'cluster' the cluster of ``--kubeconfig``, if given."""
     monkeypatch.setenv("ROLLOUTSIM_JOURNAL", str(tmp_path / "journals"))
-    with stage(tmp_path) as made:
+    if real is None or request.node.get_closest_marker("cluster") is None:
+        with stage(tmp_path) as made:
+            yield made
+        return
+    kubeconfig = request.config.getoption("--kubeconfig")
+    with (
+        namespace(real.api) as name,
+        stage_in(tmp_path, kubeconfig, name, controllers=real.controllers) as made,
+    ):
         yield made

@@ -1,7 +1,6 @@
-"""A cluster on loopback for the verbs: the embedded API server, what controllers would write, a Prometheus.
+"""A cluster for the verbs, with a service in it, and a Prometheus on loopback.
 
-Deployments are ready at once after a write, and a route is accepted at once. Verbs run as a person has them:
-processes of their own, with nothing but a kubeconfig.
+Verbs run as a person has them: processes of their own, with nothing but a kubeconfig.
 """
 
 from __future__ import annotations
@@ -22,10 +21,13 @@ from typing import Any
 from typer.testing import CliRunner, Result
 
 from rolloutsim.cli import app
-from rolloutsim.lab import Server
+from rolloutsim.lab import Server, self_signed
+from rolloutsim.live.kubeconfig import load_access
+from rolloutsim.live.kubernetes import HttpKubernetes
+from tests.live.ground import NEW, Ground, available, populate, tend_embedded, tended
 
 NAMESPACE = "shop"
-OLD, NEW = "shop/api:1", "shop/api:2"
+"""Of the embedded server."""
 MAIN = "from rolloutsim.cli import main; main()"
 PATIENCE_S = 60.0
 
@@ -34,7 +36,6 @@ apiVersion: rolloutsim.dev/v1alpha1
 kind: RolloutPolicy
 metadata:
   name: api
-  namespace: shop
 spec:
   replicas: 2
   progressDeadlineSeconds: 60
@@ -56,7 +57,7 @@ spec:
 ---
 apiVersion: argoproj.io/v1alpha1
 kind: AnalysisTemplate
-metadata: {name: errors, namespace: shop}
+metadata: {name: errors}
 spec:
   args:
     - name: token
@@ -80,7 +81,6 @@ apiVersion: rolloutsim.dev/v1alpha1
 kind: RolloutPolicy
 metadata:
   name: api
-  namespace: shop
 spec:
   replicas: 2
   target:
@@ -117,97 +117,7 @@ def manifest(steps: Sequence[str] = WAITS, address: str = "http://127.0.0.1:9", 
     return CANARY % {"steps": listed, "address": address, "more": more}
 
 
-# --- the cluster ----------------------------------------------------------------------------------
-
-
-def _deployment(name: str, slot: str, image: str, replicas: int) -> dict[str, Any]:
-    labels = {"app": "api", "slot": slot}
-    return {
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "metadata": {"name": name},
-        "spec": {
-            "replicas": replicas,
-            "selector": {"matchLabels": labels},
-            "template": {
-                "metadata": {"labels": labels},
-                "spec": {"containers": [{"name": "api", "image": image}]},
-            },
-        },
-    }
-
-
-def _service(name: str, slot: str) -> dict[str, Any]:
-    return {
-        "apiVersion": "v1",
-        "kind": "Service",
-        "metadata": {"name": name},
-        "spec": {"selector": {"app": "api", "slot": slot}, "ports": [{"port": 80}]},
-    }
-
-
-def _route() -> dict[str, Any]:
-    backends = [
-        {"name": "api-stable", "port": 80, "weight": 100},
-        {"name": "api-canary", "port": 80, "weight": 0},
-    ]
-    return {
-        "apiVersion": "gateway.networking.k8s.io/v1",
-        "kind": "HTTPRoute",
-        "metadata": {"name": "api"},
-        "spec": {"parentRefs": [{"name": "public"}], "rules": [{"backendRefs": backends}]},
-    }
-
-
-def populate(server: Server) -> None:
-    """Two Deployments of which one serves, their Services, a route, and a Secret."""
-    server.create("Namespace", {"metadata": {"name": NAMESPACE}})
-    for body in (
-        _deployment("api-a", "a", OLD, 2),
-        _deployment("api-b", "b", "shop/api:0", 0),
-        _service("api-stable", "a"),
-        _service("api-canary", "b"),
-        _route(),
-    ):
-        caught_up(server, body["kind"], server.apply(body, NAMESPACE))
-    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "metrics"}}
-    server.apply({**secret, "data": {"token": _base64(SECRET)}}, NAMESPACE)
-    server.after_write(lambda kind, body: caught_up(server, kind, body))
-
-
-def _base64(text: str) -> str:
-    import base64
-
-    return base64.b64encode(text.encode()).decode()
-
-
-def caught_up(server: Server, kind: str, body: dict[str, Any]) -> None:
-    """What the controllers of a cluster would write after a write."""
-    metadata = body["metadata"]
-    if kind == "Deployment" and server.get(kind, metadata["name"], NAMESPACE):
-        pods = body["spec"]["replicas"]
-        status = {
-            "observedGeneration": metadata["generation"],
-            "replicas": pods,
-            "updatedReplicas": pods,
-            "readyReplicas": pods,
-            "availableReplicas": pods,
-        }
-        server.write_status(kind, metadata["name"], status, NAMESPACE)
-    elif kind == "HTTPRoute":
-        conditions = [
-            {
-                "type": one,
-                "status": "True",
-                "reason": one,
-                "message": "",
-                "lastTransitionTime": "2026-01-05T00:00:00Z",
-                "observedGeneration": metadata["generation"],
-            }
-            for one in ("Accepted", "ResolvedRefs")
-        ]
-        parent = {"parentRef": {"name": "public"}, "controllerName": "x/y", "conditions": conditions}
-        server.write_status(kind, metadata["name"], {"parents": [parent]}, NAMESPACE)
+# --- metrics --------------------------------------------------------------------------------------
 
 
 class Metrics:
@@ -250,16 +160,27 @@ class Metrics:
 
 @dataclass
 class Stage:
-    """One cluster with a service in it, and a folder for a person's files."""
+    """One cluster with a service in it, and a folder for a person's files.
 
-    server: Server
+    ``flags`` say which cluster and namespace; ``embedded`` is its server, if it is the embedded one.
+    """
+
+    ground: Ground
+    flags: tuple[str, ...]
     metrics: Metrics
     folder: Path
+    embedded: Server | None = None
     started: list[subprocess.Popen[str]] = field(default_factory=list)
 
     @property
+    def server(self) -> Server:
+        """The embedded server. A test that asks for it cannot be marked 'cluster'."""
+        assert self.embedded is not None, "this test needs the embedded API server"
+        return self.embedded
+
+    @property
     def kubeconfig(self) -> Path:
-        return self.folder / "kubeconfig"
+        return Path(self.flags[1])
 
     def policy(self, text: str) -> Path:
         path = self.folder / "policy.yaml"
@@ -273,13 +194,13 @@ class Stage:
 
     def verb(self, *words: str | Path) -> Result:
         """Run a verb in this process, to its end."""
-        return CliRunner().invoke(app, [str(word) for word in (*words, "--kubeconfig", self.kubeconfig)])
+        return CliRunner().invoke(app, [str(word) for word in (*words, *self.flags)])
 
     def start(self, *words: str | Path) -> subprocess.Popen[str]:
         """Start a verb as a process of its own."""
         with (self.folder / f"stderr-{len(self.started)}").open("w") as errors:
             process = subprocess.Popen(
-                [sys.executable, "-c", MAIN, *map(str, words), "--kubeconfig", str(self.kubeconfig)],
+                [sys.executable, "-c", MAIN, *map(str, words), *self.flags],
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 text=True,
@@ -312,29 +233,26 @@ class Stage:
 
     def journal_files(self) -> list[Path]:
         """All journals, the oldest first."""
-        return sorted((self.journals / NAMESPACE / "api").glob("*.jsonl"))
+        return sorted((self.journals / self.ground.namespace / "api").glob("*.jsonl"))
 
     def state(self) -> dict[str, Any]:
         """The engine's state in the cluster; empty before there is one."""
-        body = self.server.get("ConfigMap", "rolloutsim-api", NAMESPACE)
+        body = self.ground.find("ConfigMap", "rolloutsim-api")
         return json.loads(body["data"]["state"]) if body and "state" in body["data"] else {}
 
     def status(self) -> dict[str, Any]:
         return self.state().get("status", {})
 
     def weight(self) -> int:
-        route = self.server.get("HTTPRoute", "api", NAMESPACE)
-        assert route is not None
-        return route["spec"]["rules"][0]["backendRefs"][1]["weight"]
+        return self.ground.weights()[1]
 
     def replicas(self) -> dict[str, int]:
-        found = self.server.list("Deployment", NAMESPACE)
-        return {body["metadata"]["name"]: body["spec"]["replicas"] for body in found}
+        return self.ground.replicas()
 
-    def image(self, deployment: str) -> str:
-        body = self.server.get("Deployment", deployment, NAMESPACE)
-        assert body is not None
-        return body["spec"]["template"]["spec"]["containers"][0]["image"]
+    def untouched(self) -> bool:
+        """Nobody has begun to execute anything here."""
+        found = (self.ground.find(kind, "rolloutsim-api") for kind in ("ConfigMap", "Lease"))
+        return not any(found)
 
     def until(self, condition: Any, what: str, timeout_s: float = PATIENCE_S) -> None:
         """Wait until something holds."""
@@ -355,18 +273,40 @@ class Stage:
 
 
 @contextmanager
-def stage(folder: Path) -> Iterator[Stage]:
-    """A populated cluster; all processes that were started in it end with it."""
-    with Server() as server:
-        metrics = Metrics()
-        populate(server)
-        made = Stage(server, metrics, folder)
-        server.kubeconfig(made.kubeconfig, namespace=NAMESPACE)
-        try:
+def stage(folder: Path, *, tls: bool = False) -> Iterator[Stage]:
+    """The embedded server, populated; all processes that were started in it end with it."""
+    certificate, key = self_signed(folder) if tls else (None, None)
+    with Server(certificate=certificate, key=key) as server:
+        server.create("Namespace", {"metadata": {"name": NAMESPACE}})
+        kubeconfig = server.kubeconfig(folder / "kubeconfig", namespace=NAMESPACE)
+        with _staged(folder, ("--kubeconfig", str(kubeconfig)), NAMESPACE) as made:
+            made.embedded = server
+            tend_embedded(server, made.ground)
+            populate(made.ground, SECRET)
             yield made
-        finally:
-            for process in made.started:
-                if process.poll() is None:
-                    process.kill()
-                process.communicate()
-            metrics.close()
+
+
+@contextmanager
+def stage_in(folder: Path, kubeconfig: str, namespace: str, *, controllers: bool) -> Iterator[Stage]:
+    """A namespace of another cluster, populated."""
+    flags = ("--kubeconfig", str(Path(kubeconfig).absolute()), "--namespace", namespace)
+    with _staged(folder, flags, namespace) as made, tended(made.ground, controllers=controllers):
+        populate(made.ground, SECRET)
+        made.until(lambda: available(made.ground, "api-a") == 2, "the first version has its pods")
+        yield made
+
+
+@contextmanager
+def _staged(folder: Path, flags: tuple[str, ...], namespace: str) -> Iterator[Stage]:
+    api = HttpKubernetes(load_access(kubeconfig=flags[1]))
+    metrics = Metrics()
+    made = Stage(Ground(api, namespace), flags, metrics, folder)
+    try:
+        yield made
+    finally:
+        for process in made.started:
+            if process.poll() is None:
+                process.kill()
+            process.communicate()
+        metrics.close()
+        api.close()

@@ -8,12 +8,16 @@ import subprocess
 import sys
 import time
 import venv
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from tests.live.verbs.stage import BLUE_GREEN, NAMESPACE, NEW, Stage
+from tests.live.ground import NEW, NEXT
+from tests.live.verbs.stage import BLUE_GREEN, Stage, stage
+
+pytestmark = pytest.mark.cluster
 
 
 def begun(shop: Stage) -> None:
@@ -27,9 +31,7 @@ def back(shop: Stage) -> None:
     """Everybody is on the old version, and the new one has no pods."""
     assert shop.weight() == 0
     assert shop.status()["abort"] is True
-    service = shop.server.get("Service", "api-stable", NAMESPACE)
-    assert service is not None
-    assert service["spec"]["selector"]["slot"] == "a"
+    assert shop.ground.selected() == "a"
     assert shop.replicas()["api-a"] == 2
 
 
@@ -55,11 +57,11 @@ def test_a_live_executor_obeys_an_abort(shop: Stage) -> None:
 def test_abort_again_does_no_harm(shop: Stage) -> None:
     begun(shop)
     assert shop.verb("abort", "api").exit_code == 0
-    objects = [shop.server.list(kind, NAMESPACE) for kind in ("ConfigMap", "HTTPRoute", "Deployment")]
+    before = shop.ground.versions()
     again = shop.verb("abort", "api")
     assert again.exit_code == 0
     assert "aborted already" in again.output
-    assert objects == [shop.server.list(kind, NAMESPACE) for kind in ("ConfigMap", "HTTPRoute", "Deployment")]
+    assert shop.ground.versions() == before
 
 
 def test_abort_acts_where_nobody_executes(shop: Stage) -> None:
@@ -84,32 +86,31 @@ def test_abort_prints_what_to_type_by_hand(shop: Stage) -> None:
     assert all(f"--kubeconfig {shop.kubeconfig}" in line for line in lines)
 
 
-@pytest.mark.slow
-def test_the_lines_by_hand_work(shop: Stage) -> None:
-    """Typed into a shell, with kubectl (which sends a token over TLS only)."""
-    from rolloutsim.lab import Server, self_signed
-    from tests.live.verbs.stage import populate
+@pytest.fixture
+def typed(shop: Stage, tmp_path: Path) -> Iterator[Stage]:
+    """A cluster that kubectl may send a token to, which it does over TLS only."""
+    if shop.embedded is None:
+        yield shop
+        return
+    folder = tmp_path / "over-tls"
+    folder.mkdir()
+    with stage(folder, tls=True) as made:
+        yield made
 
-    certificate, key = self_signed(shop.folder)
-    with Server(certificate=certificate, key=key) as server:
-        populate(server)
-        server.kubeconfig(shop.kubeconfig, namespace=NAMESPACE)
-        shop.server.stop()
-        plain, shop.server = shop.server, server
-        try:
-            begun(shop)
-            aborted = shop.verb("abort", "api")
-            lines = [line.strip() for line in aborted.output.splitlines() if line.startswith("  kubectl ")]
-            server.patch("Deployment", "api-b", {"spec": {"replicas": 1}}, NAMESPACE)
-            folder = Path(sys.executable).parent
-            for line in lines:
-                environment = {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}"}
-                subprocess.run(line, shell=True, check=True, env=environment, capture_output=True)
-            assert shop.replicas() == {"api-a": 2, "api-b": 0}
-            assert shop.weight() == 0
-        finally:
-            shop.server = plain
-            plain.start()
+
+@pytest.mark.slow
+def test_the_lines_by_hand_work(typed: Stage) -> None:
+    """Typed into a shell, with kubectl."""
+    begun(typed)
+    aborted = typed.verb("abort", "api")
+    lines = [line.strip() for line in aborted.output.splitlines() if line.startswith("  kubectl ")]
+    typed.ground.patch("Deployment", "api-b", {"spec": {"replicas": 1}})
+    typed.ground.patch("Service", "api-stable", {"spec": {"selector": {"slot": "b"}}})
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    for line in lines:
+        subprocess.run(line, shell=True, check=True, env={**os.environ, "PATH": path}, capture_output=True)
+    assert typed.replicas() == {"api-a": 2, "api-b": 0}
+    assert (typed.weight(), typed.ground.selected()) == (0, "a")
 
 
 @pytest.mark.slow
@@ -119,7 +120,7 @@ def test_an_executor_that_died_long_ago_is_not_waited_for(shop: Stage) -> None:
     process.kill()
     process.wait()
     old = (datetime.now(UTC) - timedelta(minutes=4)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-    shop.server.patch("Lease", "rolloutsim-api", {"spec": {"renewTime": old}}, NAMESPACE)
+    shop.ground.patch("Lease", "rolloutsim-api", {"spec": {"renewTime": old}})
     status = shop.verb("status", "api")
     assert status.exit_code == 6
     assert "was executed by" in status.output
@@ -155,19 +156,14 @@ def test_an_executor_that_renews_and_does_not_listen_is_put_out(shop: Stage) -> 
     def renew() -> None:
         held = True
         while held and not stop.wait(1.0):
-            lease = shop.server.get("Lease", "rolloutsim-api", NAMESPACE)
-            assert lease is not None
-            held = lease["spec"]["holderIdentity"] == "deaf"
+            held = shop.ground.get("Lease", "rolloutsim-api")["spec"].get("holderIdentity") == "deaf"
             if held:
                 stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-                shop.server.patch("Lease", "rolloutsim-api", {"spec": {"renewTime": stamp}}, NAMESPACE)
+                shop.ground.patch("Lease", "rolloutsim-api", {"spec": {"renewTime": stamp}})
 
-    lease = shop.server.get("Lease", "rolloutsim-api", NAMESPACE)
-    assert lease is not None
-    number = lease["spec"]["leaseTransitions"] + 1
-    shop.server.patch(
-        "Lease", "rolloutsim-api", {"spec": {"holderIdentity": "deaf", "leaseTransitions": number}}, NAMESPACE
-    )
+    number = shop.ground.get("Lease", "rolloutsim-api")["spec"]["leaseTransitions"] + 1
+    taken = {"holderIdentity": "deaf", "leaseTransitions": number}
+    shop.ground.patch("Lease", "rolloutsim-api", {"spec": taken})
     thread = threading.Thread(target=renew, daemon=True)
     thread.start()
     aborted = shop.verb("abort", "api")
@@ -187,10 +183,8 @@ def test_abort_from_an_empty_environment_elsewhere(shop: Stage, tmp_path: Path) 
     python = elsewhere / "venv" / "bin" / "python"
     root = Path(__file__).parents[3]
     subprocess.run([python, "-m", "pip", "install", "-q", root], check=True, cwd=elsewhere)
-    kubeconfig = elsewhere / "kubeconfig"
-    kubeconfig.write_text(shop.kubeconfig.read_text())
     aborted = subprocess.run(
-        [elsewhere / "venv" / "bin" / "rolloutsim", "abort", "api", "--kubeconfig", kubeconfig],
+        [elsewhere / "venv" / "bin" / "rolloutsim", "abort", "api", *shop.flags],
         cwd=elsewhere,
         env={"PATH": os.environ["PATH"], "HOME": str(elsewhere)},
         capture_output=True,
@@ -214,7 +208,7 @@ def test_an_executor_that_died_before_it_began(shop: Stage) -> None:
             "renewTime": "2026-01-05T00:00:00.000000Z",
         },
     }
-    shop.server.apply(lease, NAMESPACE)
+    shop.ground.put(lease)
     assert shop.verb("resume", "api").exit_code == 4
     begun(shop)
 
@@ -223,7 +217,7 @@ def test_an_executor_that_died_before_it_began(shop: Stage) -> None:
 def test_there_is_nothing_to_abort(shop: Stage) -> None:
     missing = shop.verb("abort", "api")
     assert missing.exit_code == 4
-    assert "was ever executed in the namespace shop" in missing.output
+    assert f"was ever executed in the namespace {shop.ground.namespace}" in missing.output
     steps = ("setWeight: 20",)
     assert shop.verb("run", shop.canary(steps), "--image", NEW, "--unvetted", "a test").exit_code == 0
     done = shop.verb("abort", "api")
@@ -282,7 +276,7 @@ def test_undo_goes_back_to_the_revision_before(shop: Stage) -> None:
     undone = shop.verb("undo", "api")
     assert undone.exit_code == 0, undone.output
     assert shop.replicas() == {"api-a": 2, "api-b": 0}
-    assert shop.status()["stable"] != shop.server.list("Deployment", NAMESPACE)[1]["metadata"]["uid"]
+    assert shop.ground.selected() == "a"
     assert shop.verb("undo", "api", "--to-revision", "77").exit_code == 1
 
 
@@ -295,7 +289,7 @@ def test_nothing_brings_an_aborted_revision_back_by_itself(shop: Stage) -> None:
     assert undone.exit_code == 1
     assert "nothing to undo; rolloutsim retry api" in undone.output
     assert shop.verb("promote", "api", "--full").exit_code == 6
-    run = shop.verb("run", shop.canary(), "--image", "shop/api:3", "--unvetted", "a test", "--no-wait")
+    run = shop.verb("run", shop.canary(), "--image", NEXT, "--unvetted", "a test", "--no-wait")
     assert run.exit_code == 6, run.output
     assert "and is not obeyed" in run.output
     assert shop.weight() == 20
@@ -306,9 +300,7 @@ def test_nothing_brings_an_aborted_revision_back_by_itself(shop: Stage) -> None:
 def test_blue_green_waits_and_is_promoted(shop: Stage) -> None:
     process = shop.start("run", shop.policy(BLUE_GREEN), "--image", NEW, "--unvetted", "a test")
     shop.until(lambda: shop.status().get("phase") == "Paused", "it waits")
-    service = shop.server.get("Service", "api-stable", NAMESPACE)
-    assert service is not None
-    assert service["spec"]["selector"]["slot"] == "a"
+    assert shop.ground.selected() == "a"
     assert shop.verb("promote", "api").exit_code == 0
     assert shop.finish(process)[0] == 0
     assert shop.replicas() == {"api-a": 0, "api-b": 2}

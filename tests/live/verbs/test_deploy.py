@@ -14,7 +14,8 @@ from ruamel.yaml import YAML
 from rolloutsim.cli.rbac import rbac_manifests, yaml_text
 from rolloutsim.lab.target import parse_target
 from rolloutsim.policy import load_policy
-from tests.live.verbs.stage import MAIN, NAMESPACE, NEW, Stage, manifest
+from tests.live.ground import NEW, NEXT
+from tests.live.verbs.stage import MAIN, NAMESPACE, Stage, manifest
 
 ROOT = Path(__file__).parents[3]
 DEPLOY = ROOT / "deploy"
@@ -68,7 +69,7 @@ def test_the_role_is_what_an_executor_uses(shop: Stage) -> None:
     shop.server.kubeconfig(shop.kubeconfig, token=token, namespace=NAMESPACE)
     assert shop.finish(shop.start("run", policy, "--image", NEW, "--unvetted", "a test"))[0] == 0
     shop.metrics.value = 0.5
-    assert shop.finish(shop.start("run", policy, "--image", "shop/api:3", "--unvetted", "a test"))[0] == 1
+    assert shop.finish(shop.start("run", policy, "--image", NEXT, "--unvetted", "a test"))[0] == 1
     assert shop.verb("abort", "api").exit_code == 0
     assert shop.verb("forget", "api").exit_code == 0
     assert shop.server.list("ConfigMap", NAMESPACE) == []
