@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from rolloutsim.cli.inputs import Argo, ArgoOption
 from rolloutsim.cli.output import Output, check_output, progress, save_figure, write_results, writing
 from rolloutsim.cli.workers import Dask, Keep, start, workers
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
+    from rolloutsim.policy.model import Policy
+    from rolloutsim.tables import Results
 
 __all__ = ["compare", "simulate"]
 
@@ -26,7 +35,11 @@ ManyScenarios = Annotated[
     list[str] | None, typer.Option("--scenario", "-s", help=_SCENARIO, show_default=False)
 ]
 Sensitivity = Annotated[
-    bool, typer.Option("--sensitivity", help="Say which assumed inputs move the verdict most (slow).")
+    bool | None,
+    typer.Option(
+        help="Say which three assumed inputs move the verdict most.",
+        show_default="where it takes at most half as many runs again",
+    ),
 ]
 Runs = Annotated[int, typer.Option(min=1, help="Runs of each policy in each scenario.")]
 Seed = Annotated[int, typer.Option(min=0, help="Root of all randomness: the same seed, the same bytes.")]
@@ -123,7 +136,7 @@ def compare(
     out: Out = None,
     trace: TraceDirectory = None,
     plot: Plot = None,
-    sensitivity: Sensitivity = False,
+    sensitivity: Sensitivity = None,
 ) -> None:
     """Play several policies in the same worlds: what each stops, lets through and costs.
 
@@ -165,14 +178,38 @@ def compare(
         from rolloutsim.plots import plot_comparison
 
         save_figure(plot_comparison(results), plot)
-    if sensitivity:
-        from rolloutsim.evidence.sensitivity import with_sensitivity
-
-        with progress("varying what is assumed") as tick:
-            results = with_sensitivity(
-                results, chosen, inputs.scenario_files(scenario), seed=seed, progress=tick
-            )
+    if output in (Output.TABLE, Output.JSON):
+        files = inputs.scenario_files(scenario)
+        results = _varied(results, chosen, files, sensitivity, runs, seed, jobs, dask)
     write_results(results, output, out)
+
+
+def _varied(
+    results: Results,
+    policies: Sequence[Policy],
+    files: Sequence[str],
+    wanted: bool | None,
+    runs: int,
+    seed: int,
+    jobs: int | None,
+    dask: str | None,
+) -> Results:
+    """The results with what moves them most, if that is wanted, or takes half as many runs again."""
+    from rolloutsim.evidence.sensitivity import RUNS, runs_within, with_sensitivity
+    from rolloutsim.sim import executors
+
+    each = RUNS if wanted else runs_within(runs * len(policies) * len(files) // 2, policies, files)
+    if wanted is False or each == 0:
+        return results
+    players: AbstractContextManager[Executor | None] = nullcontext()
+    if dask is not None:
+        players = executors.dask(dask)
+    elif jobs != 1:
+        players = executors.processes(jobs or os.cpu_count() or 1)
+    with players as executor, progress("varying what is assumed") as tick:
+        return with_sensitivity(
+            results, policies, files, runs=each, seed=seed, executor=executor, progress=tick
+        )
 
 
 def _file_name(name: str) -> str:

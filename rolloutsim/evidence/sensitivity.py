@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
@@ -17,13 +18,22 @@ import numpy as np
 
 from rolloutsim.errors import RolloutsimError
 from rolloutsim.policy.model import Policy
+from rolloutsim.sim.executors import in_order
 from rolloutsim.sim.overlay import at_path
 from rolloutsim.sim.run import simulate
 from rolloutsim.sim.scenario import Basis, Input, Scenario
 from rolloutsim.sim.scenario_file import load_scenario
 from rolloutsim.tables import Results
 
-__all__ = ["Influence", "alternatives", "most_influential", "sensitivity", "with_sensitivity"]
+__all__ = [
+    "RUNS",
+    "Influence",
+    "alternatives",
+    "most_influential",
+    "runs_within",
+    "sensitivity",
+    "with_sensitivity",
+]
 
 _WORDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
@@ -40,7 +50,9 @@ _NO_WORLD = ("horizon", "slo", "slo_period", "telemetry.history")
 """Inputs that say how a run is looked at, not what the world is like."""
 
 _NUMBER = re.compile(r"([0-9]*\.?[0-9]+)\s*(%|ms|s|m|h|)")
-_RUNS = 24
+RUNS = 24
+"""Runs of each change, unless told otherwise."""
+_FEWEST = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +100,9 @@ def sensitivity(
     policies: Sequence[Policy],
     scenarios: Sequence[str],
     *,
-    runs: int = _RUNS,
+    runs: int = RUNS,
     seed: int = 1,
+    executor: Executor | None = None,
     progress: Callable[[int, int], object] | None = None,
 ) -> tuple[Influence, ...]:
     """Every change of an assumed input and what it does, the strongest first.
@@ -97,28 +110,39 @@ def sensitivity(
     Parameters
     ----------
     scenarios : files, as `load_scenario` takes them.
+    runs : runs of each change; see `runs_within`.
+    executor : plays the changes; None: they are played here. No influence on what is found.
     """
-    plain = [(file, load_scenario(file)) for file in scenarios]
-    tasks = [
-        (file, scenario, given, other)
-        for file, scenario in plain
-        for given in scenario.inputs
-        if given.basis is Basis.ASSUMED
-        for other in alternatives(given)
-    ]
-    before = {
-        (policy.name, scenario.name): _verdict(policy, scenario, runs, seed)
-        for _, scenario in plain
-        for policy in policies
-    }
-    found: list[Influence] = []
-    for done, (file, scenario, given, other) in enumerate(tasks):
-        found += _influences(
-            policies, scenario, _changed(file, given, other), given, other, before, runs, seed
-        )
+    changes = list(_changes(scenarios))
+    worlds = [scenario for _, _, scenario, _ in changes]
+    plain = list(dict.fromkeys(before for before, *_ in changes))
+    tasks = [(policy, world, runs, seed) for world in (*plain, *worlds) for policy in policies]
+    verdicts = []
+    for verdict in map(_verdict, tasks) if executor is None else in_order(_verdict, tasks, executor):
+        verdicts.append(verdict)
         if progress is not None:
-            progress(done + 1, len(tasks))
+            progress(len(verdicts), len(tasks))
+    known = dict(zip(((policy.name, world) for policy, world, *_ in tasks), verdicts, strict=True))
+    found = [
+        Influence(
+            given.path,
+            given.value,
+            other,
+            policy.name,
+            before.name,
+            *zip(known[policy.name, before], known[policy.name, changed], strict=True),
+        )
+        for before, given, changed, other in changes
+        for policy in policies
+    ]
     return tuple(sorted(found, key=lambda one: one.weight, reverse=True))
+
+
+def runs_within(budget: int, policies: Sequence[Policy], scenarios: Sequence[str]) -> int:
+    """Runs of each change, so that all take at most ``budget``; 0 where that is too few to say anything."""
+    changes = list(_changes(scenarios))
+    each = budget // max(1, len(policies) * (len(changes) + len(scenarios)))
+    return 0 if each < _FEWEST else min(each, RUNS)
 
 
 def most_influential(found: Sequence[Influence], count: int = 3) -> list[Influence]:
@@ -135,34 +159,31 @@ def with_sensitivity(
     policies: Sequence[Policy],
     scenarios: Sequence[str],
     *,
+    runs: int = RUNS,
     seed: int = 1,
+    executor: Executor | None = None,
     progress: Callable[[int, int], object] | None = None,
 ) -> Results:
     """The results with notes and a part of the model card that say which assumed inputs move them most."""
-    strongest = most_influential(sensitivity(policies, scenarios, seed=seed, progress=progress))
-    said = [f"moves the verdict: {one}" for one in strongest] or ["no assumed input moves the verdict"]
+    found = sensitivity(policies, scenarios, runs=runs, seed=seed, executor=executor, progress=progress)
+    strongest = most_influential(found)
+    said = [f"moves the verdict ({runs} runs each): {one}" for one in strongest]
     card = {**results.card, "movesTheVerdict": [str(one) for one in strongest]}
-    return replace(results, notes=(*results.notes, *said), card=card)
+    return replace(
+        results, notes=(*results.notes, *(said or ["no assumed input moves the verdict"])), card=card
+    )
 
 
-def _influences(
-    policies: Sequence[Policy],
-    scenario: Scenario,
-    changed: Scenario | None,
-    given: Input,
-    other: str,
-    before: Mapping[tuple[str, str], tuple[float, float]],
-    runs: int,
-    seed: int,
-) -> Iterator[Influence]:
-    if changed is None:
-        return
-    for policy in policies:
-        stopped, bad = before[policy.name, scenario.name]
-        now = _verdict(policy, changed, runs, seed)
-        yield Influence(
-            given.path, given.value, other, policy.name, scenario.name, (stopped, now[0]), (bad, now[1])
-        )
+def _changes(files: Sequence[str]) -> Iterator[tuple[Scenario, Input, Scenario, str]]:
+    """Each scenario, an input that it assumes, the scenario with another value, and this value."""
+    for file in files:
+        plain = load_scenario(file)
+        for given in plain.inputs:
+            if given.basis is Basis.ASSUMED:
+                for other in alternatives(given):
+                    changed = _changed(file, given, other)
+                    if changed is not None:
+                        yield plain, given, changed, other
 
 
 def _changed(file: str, given: Input, other: str) -> Scenario | None:
@@ -174,7 +195,9 @@ def _changed(file: str, given: Input, other: str) -> Scenario | None:
         return None
 
 
-def _verdict(policy: Policy, scenario: Scenario, runs: int, seed: int) -> tuple[float, float]:
+def _verdict(task: tuple[Policy, Scenario, int, int]) -> tuple[float, float]:
+    """Share of the runs that were stopped, and mean bad requests."""
+    policy, scenario, runs, seed = task
     columns = simulate(policy, scenario, runs=runs, seed=seed)
     (row,) = columns.rows
     return row.p_abort.value or 0.0, float(np.mean(columns.columns["bad_requests"]))

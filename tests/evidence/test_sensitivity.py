@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from rolloutsim.evidence.sensitivity import alternatives, most_influential, sensitivity, with_sensitivity
+from rolloutsim.evidence.sensitivity import (
+    RUNS,
+    alternatives,
+    most_influential,
+    runs_within,
+    sensitivity,
+    with_sensitivity,
+)
 from rolloutsim.policy import load_policy
 from rolloutsim.sim.model_card import left_out, model_card
 from rolloutsim.sim.run import compare
@@ -58,8 +66,23 @@ def test_the_input_that_the_verdict_hangs_on_is_found(tmp_path, monkeypatch):
     assert "service.error_rate 4% -> 8%" in str(first)
     monkeypatch.setattr("rolloutsim.evidence.sensitivity.sensitivity", lambda *_, **__: found)
     results = with_sensitivity(compare([policy], [load_scenario(file)], runs=4), [policy], [str(file)])
-    assert any(note.startswith("moves the verdict: service.error_rate") for note in results.notes)
+    assert any(
+        note.startswith("moves the verdict (24 runs each): service.error_rate") for note in results.notes
+    )
     assert len(results.to_json()["modelCard"]["movesTheVerdict"]) <= 3
+
+
+def test_who_plays_does_not_show_and_too_few_runs_are_none(monkeypatch):
+    policy = load_policy(SCENARIOS / "article" / "canary.yaml")
+    files = [str(SCENARIOS / "article" / "worlds" / "error-20pp.yaml")]
+    assert runs_within(50, [policy], files) == 0
+    assert 4 <= runs_within(200, [policy], files) < runs_within(10**6, [policy], files) == RUNS
+    few = {"service.error_rate": ("1%",), "service.operators.notice_after": ("1m", "10m")}
+    monkeypatch.setattr("rolloutsim.evidence.sensitivity.alternatives", lambda given: few.get(given.path, ()))
+    alone = sensitivity([policy], files, runs=2)
+    assert len(alone) == 3
+    with ThreadPoolExecutor(2) as threads:
+        assert sensitivity([policy], files, runs=2, executor=threads) == alone
 
 
 def test_every_result_has_its_model_card():
