@@ -12,6 +12,8 @@ from rolloutsim.cli.output import Output, progress, writing
 from rolloutsim.errors import InputError
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
     from rolloutsim.estimates import Estimate
     from rolloutsim.evidence.choosing import Row
 
@@ -27,9 +29,15 @@ def are_choices(arguments: Sequence[str]) -> bool:
 
 
 def compare_choices(
-    arguments: Sequence[str], *, runs: int, seed: int, jobs: int | None, output: Output, out: Path | None
+    arguments: Sequence[str],
+    *,
+    runs: int,
+    seed: int,
+    executor: Executor | None,
+    output: Output,
+    out: Path | None,
 ) -> None:
-    """Judge every choice and write the table."""
+    """Judge every choice and write the table; ``executor`` None: all is played here."""
     from rolloutsim.evidence.choosing import judge, load_choices
     from rolloutsim.evidence.playing import players
 
@@ -37,7 +45,7 @@ def compare_choices(
         raise InputError(f"choices are not written as {output}", fix="use -o table or -o json")
     questions = [one for argument in arguments for one in load_choices(argument)]
     rows = []
-    with players(jobs) as player:
+    with players(1, executor) as player:
         for question in questions:
             with progress(question.name) as tick:
                 rows.append(judge(question, runs=runs, seed=seed, player=player, progress=tick))
@@ -71,13 +79,21 @@ def _table(rows: Sequence[Row], runs: int, seed: int) -> Iterator[str]:
             yield f"  {str(one.judgement).ljust(7)}  {one.case}"
             yield from _wrapped("; ".join(f"{name} {_shown(value)}" for name, value in one.values), " " * 11)
         yield from _wrapped(f"the advice {row.verdict}", "  => ", "     ")
+        yield from _wrapped(f"rests on {row.basis}", "     ")
         yield ""
     yield from _wrapped(
         f"{runs} runs of each case, seed {seed}, paired; 95 % intervals. An advice holds in a case when the "
         "advised strategy has less of the quantity, by more than a tenth and by an interval that excludes 0; "
-        "what cases assume stands in their files.",
+        "-o json names every assumed input.",
         "",
     )
+    yield from _wrapped("not modelled: " + "; ".join(_left_out(rows)), "")
+
+
+def _left_out(rows: Sequence[Row]) -> list[str]:
+    """What no case models."""
+    worlds = [set(world["notModelled"]) for row in rows for world in row.card["scenarios"].values()]
+    return sorted(set.intersection(*worlds))
 
 
 def _wrapped(text: str, first: str, rest: str | None = None) -> list[str]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,11 +10,10 @@ import typer
 
 from rolloutsim.cli.inputs import Argo, ArgoOption
 from rolloutsim.cli.output import Output, check_output, progress, save_figure, write_results, writing
-from rolloutsim.cli.workers import Dask, Keep, start, workers
+from rolloutsim.cli.workers import Dask, Keep, executor, start, workers
+from rolloutsim.errors import InputError
 
 if TYPE_CHECKING:
-    from concurrent.futures import Executor
-
     from rolloutsim.policy.model import Policy
     from rolloutsim.tables import Results
 
@@ -146,7 +143,14 @@ def compare(
 
     check_output(output, out, plot)
     if not scenario and are_choices(policy):
-        compare_choices(policy, runs=runs, seed=seed, jobs=jobs, output=output, out=out)
+        if keep or trace or plot or sensitivity:
+            raise InputError(
+                "choices are judged as they stand, and have no --keep, --trace, --plot or --sensitivity",
+                fix="leave these out",
+            )
+        start(jobs, dask, runs)
+        with executor(jobs, dask) as players:
+            compare_choices(policy, runs=runs, seed=seed, executor=players, output=output, out=out)
         return
     if not scenario:
         raise typer.BadParameter("Missing option '--scenario' / '-s'.")
@@ -196,19 +200,13 @@ def _varied(
 ) -> Results:
     """The results with what moves them most, if that is wanted, or takes half as many runs again."""
     from rolloutsim.evidence.sensitivity import RUNS, runs_within, with_sensitivity
-    from rolloutsim.sim import executors
 
     each = RUNS if wanted else runs_within(runs * len(policies) * len(files) // 2, policies, files)
     if wanted is False or each == 0:
         return results
-    players: AbstractContextManager[Executor | None] = nullcontext()
-    if dask is not None:
-        players = executors.dask(dask)
-    elif jobs != 1:
-        players = executors.processes(jobs or os.cpu_count() or 1)
-    with players as executor, progress("varying what is assumed") as tick:
+    with executor(jobs, dask) as players, progress("varying what is assumed") as tick:
         return with_sensitivity(
-            results, policies, files, runs=each, seed=seed, executor=executor, progress=tick
+            results, policies, files, runs=each, seed=seed, executor=players, progress=tick
         )
 
 

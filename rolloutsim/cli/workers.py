@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from rolloutsim.sim.kept import Kept
 
-__all__ = ["Dask", "Keep", "Workers", "start", "workers"]
+__all__ = ["Dask", "Keep", "Workers", "executor", "start", "workers"]
 
 Dask = Annotated[
     str | None,
@@ -55,6 +56,15 @@ def start(jobs: int | None, dask: str | None, runs: int) -> None:
         from rolloutsim.sim.executors import prepare
 
         prepare()
+
+
+def executor(jobs: int | None, dask: str | None) -> AbstractContextManager[Executor | None]:
+    """The cluster, worker processes (``jobs`` None: one per core), or None for this process."""
+    from rolloutsim.sim import executors
+
+    if dask is not None:
+        return executors.dask(dask)
+    return nullcontext() if jobs == 1 else executors.processes(jobs or os.cpu_count() or 1)
 
 
 @contextmanager

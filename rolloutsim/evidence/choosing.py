@@ -26,9 +26,11 @@ from rolloutsim.evidence.playing import Player, Stretch, players
 from rolloutsim.policy import load_policy
 from rolloutsim.policy.model import Policy
 from rolloutsim.policy.yaml_source import Node, read_documents
+from rolloutsim.sim.model_card import model_card
 from rolloutsim.sim.overlay import NOTHING, Overlay
 from rolloutsim.sim.platform_file import count
 from rolloutsim.sim.quantities import at_least, choice, metadata_name, text
+from rolloutsim.sim.run import fidelity
 from rolloutsim.sim.scenario import Scenario
 from rolloutsim.sim.scenario_file import API_VERSION, load_scenario
 from rolloutsim.sim.section import Section
@@ -111,6 +113,21 @@ class Row:
         }
         return ", ".join([first, *(f"{word} in {count[one]}" for one, word in words.items() if count[one])])
 
+    @property
+    def card(self) -> dict[str, Any]:
+        """The model card of all cases, by their names."""
+        policies = [policy for case in self.choice.cases for _, policy in case.policies]
+        scenarios = [case.scenario for case in self.choice.cases]
+        return model_card(policies, scenarios, fidelity(policies, scenarios))
+
+    @property
+    def basis(self) -> str:
+        """How much of the cases is assumed, and how requests are played, in a few words."""
+        card = self.card
+        assumed = [len(world["assumed"]) for world in card["scenarios"].values()]
+        measured = [len(world["measured"]) for world in card["scenarios"].values()]
+        return f"{_span(assumed)} assumed and {_span(measured)} measured inputs a case; {card['fidelity']}"
+
     def to_json(self) -> dict[str, Any]:
         """The row as plain data."""
         return {
@@ -118,6 +135,7 @@ class Row:
             "advice": self.choice.advice or "neither",
             "quantity": self.choice.quantity,
             "verdict": self.verdict,
+            "modelCard": self.card,
             "cases": [
                 {
                     "case": one.case,
@@ -128,6 +146,11 @@ class Row:
                 for one in self.findings
             ],
         }
+
+
+def _span(counts: Sequence[int]) -> str:
+    low, high = min(counts), max(counts)
+    return str(low) if low == high else f"{low} to {high}"
 
 
 # --- playing --------------------------------------------------------------------------------------

@@ -129,6 +129,19 @@ def test_compare_takes_choices_in_place_of_policies(tmp_path):
     (row,) = json.loads(found.output)["rows"]
     assert row["cases"][0]["judgement"] == "holds"
     assert row["cases"][0]["differences"]["switch"]["low"] > 0
+    cards = row["modelCard"]["scenarios"].values()
+    counts = {len(card["assumed"]) for card in cards}
+    assert counts == {card["inputs"]["assumed"] for card in cards}
+    spread = " to ".join(str(count) for count in sorted(counts))
+    assert f"rests on {spread} assumed and 0 measured inputs a case; aggregate" in table.output
+    assert "not modelled: a change of the database schema" in table.output
+
+
+@pytest.mark.parametrize("option", [["--keep", "kept"], ["--plot", "x.png"], ["--sensitivity"]])
+def test_what_choices_do_not_have_is_refused(tmp_path, option):
+    result = CliRunner().invoke(app, ["compare", str(written(tmp_path)), *option])
+    assert result.exit_code == 2
+    assert "choices are judged as they stand" in result.output
 
 
 def test_policies_still_need_scenarios():
