@@ -5,12 +5,13 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -35,6 +36,7 @@ lab = typer.Typer(
 _DIRECTORY = Path(".rolloutsim-lab")
 _STATE, _LOCK, _LOG = "lab.json", "lab.lock", "lab.log"
 _UP_S, _DOWN_S = 60.0, 30.0
+_POLL_S, _LAST_WORDS_S = 0.1, 3.0
 
 Directory = Annotated[
     Path, typer.Option("--dir", "-d", help="For its kubeconfig, certificates and logs; made if missing.")
@@ -42,8 +44,12 @@ Directory = Annotated[
 Port = Annotated[int, typer.Option(min=0, max=65535, help="Of the API, on 127.0.0.1; 0 takes a free one.")]
 
 
-@lab.command()
+@lab.command(context_settings={"allow_interspersed_args": False})
 def up(
+    command: Annotated[
+        list[str] | None,
+        typer.Argument(help="Run this in the lab, then end both.", metavar="[--] [COMMAND]..."),
+    ] = None,
     directory: Directory = _DIRECTORY,
     port: Port = 0,
     web_port: Annotated[int, typer.Option(min=0, max=65535, help="Of the router; 0 takes a free one.")] = 0,
@@ -61,8 +67,13 @@ def up(
     """Start an emulated cluster: API server, controllers, pods, Traefik, Prometheus. Ctrl-C ends all of it.
 
     The API server is an emulator in Python, with a real one's semantics where rollouts feel them; Traefik and
-    Prometheus are real. Everything listens on this machine's loopback only.
+    Prometheus are real. Everything listens on this machine's loopback only. A COMMAND finds the lab in
+    KUBECONFIG, ROLLOUTSIM_PROMETHEUS and ROLLOUTSIM_JOURNAL, and its exit code is the lab's.
     """
+    if command:
+        if background:
+            raise InputError("a lab in the background runs no command", fix="leave out --background")
+        command = [_program(command[0]), *command[1:]]
     _prepare(directory)
     if background:
         _start_background(directory, port, web_port, prometheus_port, rate, demo)
@@ -73,11 +84,13 @@ def up(
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())
+    code = 0
     with _locked(directory):
         cluster = Lab(directory, port=port, web_port=web_port, prometheus_port=prometheus_port)
         try:
-            with cluster:
-                _serve(cluster, directory, rate, demo, ended)
+            with cluster, _filled(cluster, rate, demo) as told:
+                _announce(directory, told, err=bool(command))
+                code = _inside(cluster, command, ended) if command else _idle(ended)
         except OSError as error:
             raise InputError(
                 f"the lab cannot be started: {error.strerror}", fix="choose other ports"
@@ -85,6 +98,7 @@ def up(
         finally:
             (directory / _STATE).unlink(missing_ok=True)
     typer.echo("the lab has ended", err=True)
+    raise typer.Exit(code)
 
 
 @lab.command()
@@ -102,8 +116,9 @@ def down(directory: Directory = _DIRECTORY) -> None:
     typer.echo("the lab has ended", err=True)
 
 
-def _serve(cluster: Lab, directory: Path, rate: float, demo: bool, ended: threading.Event) -> None:
-    """Fill the cluster, tell about it, and wait."""
+@contextmanager
+def _filled(cluster: Lab, rate: float, demo: bool) -> Iterator[str]:
+    """Keep the demo in the cluster and requests on their way; gives what to tell about it."""
     from rolloutsim.lab.demo import HOSTS, demo_objects
     from rolloutsim.lab.load import Load
 
@@ -111,20 +126,63 @@ def _serve(cluster: Lab, directory: Path, rate: float, demo: bool, ended: thread
     if demo:
         cluster.apply(demo_objects())
         cluster.wait_available("api", "shop-blue", "store-stable", "store-new")
-        router = cluster.router
-        if rate and router is not None:
-            loads = [Load(router.port, host, rate=rate).start() for host in HOSTS]
     try:
-        told = _told(cluster, rate if loads else 0.0, demo)
-        typer.echo(told, nl=False)
-        sys.stdout.flush()
-        fresh = directory / f"{_STATE}.new"
-        fresh.write_text(json.dumps({"pid": os.getpid(), "told": told}), encoding="utf-8")
-        fresh.replace(directory / _STATE)
-        ended.wait()
+        if demo and rate and cluster.router is not None:
+            loads = [Load(cluster.router.port, host, rate=rate).start() for host in HOSTS]
+            cluster.wait_counted(*(host.partition(".")[0] for host in HOSTS))
+        yield _told(cluster, rate if loads else 0.0, demo)
     finally:
         for load in loads:
             load.stop()
+
+
+def _announce(directory: Path, told: str, *, err: bool) -> None:
+    """Say what there is, and let `lab down` and whoever started this in the background know."""
+    typer.echo(told, nl=False, err=err)
+    sys.stdout.flush()
+    fresh = directory / f"{_STATE}.new"
+    fresh.write_text(json.dumps({"pid": os.getpid(), "told": told}), encoding="utf-8")
+    fresh.replace(directory / _STATE)
+
+
+def _idle(ended: threading.Event) -> int:
+    ended.wait()
+    return 0
+
+
+def _inside(cluster: Lab, command: list[str], ended: threading.Event) -> int:
+    """Run a command that finds the lab by its environment; its exit code.
+
+    Ctrl-C in a terminal reaches it too, so it has some time to end by itself.
+    """
+    assert cluster.metrics is not None
+    environment = {
+        **os.environ,
+        "PATH": _programs(),
+        "KUBECONFIG": str(cluster.kubeconfig.resolve()),
+        "ROLLOUTSIM_PROMETHEUS": cluster.metrics.url,
+        "ROLLOUTSIM_JOURNAL": str((cluster.directory / "journals").resolve()),
+    }
+    process = subprocess.Popen(command, env=environment)
+    while process.poll() is None:
+        if ended.wait(_POLL_S):
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(_LAST_WORDS_S)
+            process.terminate()
+            process.wait()
+    return process.returncode if process.returncode >= 0 else 128 - process.returncode
+
+
+def _programs() -> str:
+    """Where a command is looked for: first beside this Python, where packages put their programs."""
+    return os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+
+
+def _program(name: str) -> str:
+    found = shutil.which(name, path=_programs())
+    if found is None:
+        raise InputError(f"there is no program {name!r}", fix="write the command as in a shell, after --")
+    return found
 
 
 def _told(cluster: Lab, rate: float, demo: bool) -> str:

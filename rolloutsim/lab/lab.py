@@ -15,7 +15,7 @@ from rolloutsim.lab.controllers.endpoints import Endpoints
 from rolloutsim.lab.controllers.jobs import Jobs, annotated_exit
 from rolloutsim.lab.controllers.replicasets import ReplicaSets
 from rolloutsim.lab.loop import Bucket, monotonic_s
-from rolloutsim.lab.monitoring import Monitoring, monitoring
+from rolloutsim.lab.monitoring import Monitoring, counted_services, monitoring
 from rolloutsim.lab.objects import Object
 from rolloutsim.lab.pods.kubelet import NODE, Kubelet
 from rolloutsim.lab.pods.profile import ANNOTATION
@@ -123,14 +123,33 @@ class Lab:
 
     def wait_available(self, *deployments: str, namespace: str = "default", timeout_s: float = 30.0) -> None:
         """Wait until all pods of Deployments are updated and available; raises ExecutorError."""
-        ends = monotonic_s() + timeout_s
         for name in deployments:
-            while not _is_complete(self.server.get("Deployment", name, namespace)):
-                if monotonic_s() > ends:
-                    raise ExecutorError(
-                        f"Deployment {name} was not available after {timeout_s:g} s; look at its pods"
-                    )
-                time.sleep(_POLL_S)
+            _wait(
+                lambda: _is_complete(self.server.get("Deployment", name, namespace)),  # noqa: B023
+                timeout_s,
+                f"Deployment {name} was not available after {timeout_s:g} s; look at its pods",
+            )
+
+    def wait_counted(self, *services: str, timeout_s: float = 30.0) -> None:
+        """Wait until the metrics know the requests per second of services; raises ExecutorError.
+
+        Prometheus takes up to 10 s to find a pod.
+        """
+        assert self.metrics is not None
+        url = self.metrics.url
+        _wait(
+            lambda: set(services) <= counted_services(url),
+            timeout_s,
+            f"no requests to {', '.join(services)} were counted after {timeout_s:g} s; see {self.directory}",
+        )
+
+
+def _wait(holds: Callable[[], bool], timeout_s: float, otherwise: str) -> None:
+    ends = monotonic_s() + timeout_s
+    while not holds():
+        if monotonic_s() > ends:
+            raise ExecutorError(otherwise)
+        time.sleep(_POLL_S)
 
 
 def _is_complete(thing: Object | None) -> bool:

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
+from urllib.parse import quote, urlsplit
 
 from rolloutsim.lab.children import Child, find_program, free_port
 from rolloutsim.lab.cluster import Cluster
@@ -21,7 +22,15 @@ from rolloutsim.promql import SeriesStore
 from rolloutsim.promql.store import STALE_NAN
 from rolloutsim.serve import Answer, Parameters, QueryApi, QueryServer
 
-__all__ = ["Monitoring", "Prometheus", "Scraper", "monitoring", "samples_of", "targets_of"]
+__all__ = [
+    "Monitoring",
+    "Prometheus",
+    "Scraper",
+    "counted_services",
+    "monitoring",
+    "samples_of",
+    "targets_of",
+]
 
 _READY_S = 15.0
 _TIMEOUT_S = 0.8
@@ -46,6 +55,14 @@ def monitoring(cluster: Cluster, directory: Path, *, port: int = 0, interval_s: 
     if program is None:
         return Scraper(cluster, port=port, interval_s=interval_s)
     return Prometheus(program, cluster, directory, port=port, interval_s=interval_s)
+
+
+def counted_services(url: str) -> set[str]:
+    """The services whose requests per second can be asked for at this address by now."""
+    query = quote("sum by (service) (rate(http_requests_total[10s]))")
+    text = _fetch("127.0.0.1", urlsplit(url).port or 80, f"/api/v1/query?query={query}")
+    found = json.loads(text)["data"]["result"] if text else ()
+    return {series["metric"]["service"] for series in found}
 
 
 def targets_of(cluster: Cluster) -> list[tuple[str, Mapping[str, str]]]:

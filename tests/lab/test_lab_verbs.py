@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -29,6 +30,17 @@ def test_help_says_that_it_is_an_emulator():
     result = CliRunner().invoke(lab, ["up", "--help"])
     assert result.exit_code == 0
     assert "emulat" in result.output
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [(["--", "no-such-program"], "no program 'no-such-program'"), (["-b", "true"], "runs no command")],
+)
+def test_a_command_that_cannot_run_starts_no_lab(tmp_path, words, why):
+    result = CliRunner().invoke(lab, ["up", "--dir", str(tmp_path / "lab"), *words])
+    assert isinstance(result.exception, InputError)
+    assert why in str(result.exception)
+    assert not (tmp_path / "lab").exists()
 
 
 def _children_of(directory) -> list[str]:
@@ -98,4 +110,53 @@ def test_nothing_is_left_behind(tmp_path, number):
         assert len(_children_of(directory)) >= 2
         running.send_signal(number)
         assert running.wait(20) == (0 if number != signal.SIGKILL else -signal.SIGKILL)
+    _until_gone(directory)
+
+
+@pytest.mark.slow
+@needs_traefik
+def test_a_command_finds_the_lab_and_both_end(tmp_path):
+    directory = tmp_path / "lab"
+    asks = "import os, sys; print(*(os.environ[name] for name in sys.argv[1:])); sys.exit(7)"
+    names = ["KUBECONFIG", "ROLLOUTSIM_PROMETHEUS", "ROLLOUTSIM_JOURNAL"]
+    words = ["up", "--no-demo", "--dir", str(directory), "--", "python", "-c", asks, *names]
+    ran = subprocess.run([*VERB, *words], capture_output=True, text=True, timeout=90)
+    kubeconfig, prometheus, journals = ran.stdout.split()
+    assert kubeconfig == str(directory / "kubeconfig")
+    assert journals == str(directory / "journals")
+    assert prometheus.startswith("http://127.0.0.1:")
+    assert "emulator" in ran.stderr
+    assert ran.returncode == 7
+    _until_gone(directory)
+
+
+@pytest.mark.slow
+@needs_traefik
+def test_the_end_of_the_lab_ends_its_command(tmp_path):
+    directory = tmp_path / "lab"
+    waits = "import time; print('waits', flush=True); time.sleep(60)"
+    words = ["up", "--no-demo", "--dir", str(directory), "--", "python", "-c", waits, str(directory)]
+    with subprocess.Popen([*VERB, *words], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as running:
+        assert running.stdout.readline() == b"waits\n"
+        running.send_signal(signal.SIGTERM)
+        assert running.wait(20) == 128 + signal.SIGTERM
+    _until_gone(directory)
+
+
+@pytest.mark.slow
+@needs_traefik
+def test_the_guides_canary_catches_the_broken_release_and_rolls_back(tmp_path):
+    directory, scenarios = tmp_path / "lab", Path(__file__).parents[2] / "scenarios" / "lab"
+    words = ["lab", "up", "--dir", str(directory), "--", "rolloutsim", "run", str(scenarios / "canary.yaml")]
+    words += ["--template", str(scenarios / "broken-release.yaml"), "--unvetted", "trying it"]
+    program = [sys.executable, "-c", "from rolloutsim.cli import main; main()"]
+    ran = subprocess.run([*program, *words], capture_output=True, text=True, timeout=180)
+    assert ran.returncode == 1, ran.stderr
+    assert ran.stdout.startswith("aborted: ")
+    assert "failed (4) > failureLimit (3)" in ran.stdout
+    (journal,) = (directory / "journals").rglob("*.jsonl")
+    seen = [json.loads(line)["value"] for line in journal.read_text().splitlines() if '"seen"' in line]
+    weights = [one["weight"] for one in seen if one["kind"] == "WeightSeen" and one["verified"]]
+    assert weights[-1] == 0
+    assert set(weights) == {0, 5, 25}
     _until_gone(directory)
