@@ -58,6 +58,8 @@ class Outcome:
     met a schema which their version does not know; ``rows_at_risk``: rows written in a shape that the
     stable version cannot read; ``free_rollback_s``: until when a rollback lost nothing (NaN: always).
     ``mixed_s``: seconds in which both versions got requests, ``overlap_s``: in which both had pods.
+    ``load_most``: the most work that was ever offered to a version's pods, as a multiple of what they can do,
+    where requests are played one by one.
     """
 
     policy: str
@@ -90,6 +92,7 @@ class Outcome:
     free_rollback_s: float = math.nan
     mixed_s: float = 0.0
     overlap_s: float = 0.0
+    load_most: float = 0.0
 
 
 def column_names() -> tuple[str, ...]:

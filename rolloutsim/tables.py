@@ -260,7 +260,7 @@ def build_results(
         kind=kind,
         rows=summaries,
         pairs=tuple(_differences(columns, labels)),
-        notes=(*notes, *_blind_spots(summaries)),
+        notes=(*notes, *_blind_spots(summaries), *_overloads(columns, labels)),
         provenance=provenance,
         columns=columns,
         labels=labels,
@@ -403,6 +403,18 @@ def _blind_spots(rows: Sequence[Summary]) -> Iterator[str]:
             unseen.setdefault(row.policy, []).append(row.scenario)
     for policy, scenarios in unseen.items():
         yield f"no gate of {policy} sees {', '.join(scenarios)}"
+
+
+def _overloads(columns: _Columns, labels: _Labels) -> Iterator[str]:
+    """Where more work came than pods can do, so that what is found depends on queues and patience."""
+    for cell in _cells(columns):
+        most = float(columns["load_most"][cell].max())
+        if most > 1.0:
+            policy, scenario = (labels[name][columns[name][cell][0]] for name in ("policy", "scenario"))
+            yield (
+                f"overload: {policy} in {scenario} met up to {most:.2g} times the work "
+                "that the pods of a version can do; what finds no place in a queue is rejected"
+            )
 
 
 # --- cells ----------------------------------------------------------------------------------------

@@ -56,6 +56,7 @@ def outcome(world: World, run: int) -> Outcome:
         free_rollback_s=_free_rollback_s(world),
         mixed_s=toll.mixed_ms / 1000.0,
         overlap_s=toll.overlap_ms / 1000.0,
+        load_most=world.load_most,
     )
 
 

@@ -409,6 +409,11 @@ class World:
             self.over_ms = self.loop.now
             self.exposed_until_over = float(self.plane.exposed[1:].sum())
 
+    @property
+    def load_most(self) -> float:
+        """The most work offered to a version's pods, as a multiple of what they can do; 0: not looked at."""
+        return 0.0 if self._played is None else self._played.offered_most
+
     def _count_pods(self) -> None:
         now, pods = self.loop.now, self.loop.cluster.total()
         self.extra_pod_ms += max(0, self._pods - self._scaling.wanted) * (now - self._pods_since)

@@ -13,7 +13,7 @@ from rolloutsim.sim.kernels import beta
 from rolloutsim.sim.randomness import stream
 from rolloutsim.sim.requests.layout import BAD, CUT, LOST, REJECTED, STARTED, TIMED_OUT
 from rolloutsim.sim.requests.plane import Lane, RequestPlane, Route
-from rolloutsim.sim.scenario import Service, Split
+from rolloutsim.sim.scenario import ConstantRate, Service, Split
 
 __all__ = ["RequestDataPlane"]
 
@@ -73,6 +73,7 @@ class RequestDataPlane:
         self._pods: dict[tuple[int, int], int] = {}
         self._deleted: dict[int, list[int]] = {version: [] for version in set(versions)}
         self._leaving: list[int] = []
+        self._members: dict[int, int] = {}
         self._retries = service.requests.client.retries
         self._seen = np.zeros((4, len(versions) + 1))
         self._bad = np.zeros(len(versions) + 1)
@@ -154,7 +155,8 @@ class RequestDataPlane:
         for pod in [pod for pod in self._leaving if not self._played.load(pod)]:
             self._leaving.remove(pod)
             self._played.remove_pod(pod)
-        self._look_at_the_load(pods)
+        self._members = {version: len(pods[version]) for version in pods}
+        self._look_at_the_load()
 
     def _hold(self) -> None:
         """The conditions as they are now; with correlated errors, of this minute."""
@@ -178,21 +180,21 @@ class RequestDataPlane:
             lanes.append(Lane(rate, slope, one.wrong_rate, factor))
         self._played.conditions(lanes)
 
-    def _look_at_the_load(self, pods: dict[int, tuple[int, ...]]) -> None:
+    def _look_at_the_load(self) -> None:
         model = self._service.requests
         assert model is not None
         block = np.array([self.now_ms, self.now_ms + MINUTE_MS], dtype=np.int64)
         per_ms = float(self._means.expected(block)[0]) / MINUTE_MS
         whole = sum(endpoint.share for endpoint in model.endpoints)
         mean = sum(endpoint.mean_ms * endpoint.share for endpoint in model.endpoints) / whole
-        for version, members in pods.items():
+        for version, members in self._members.items():
             load = sum(
                 one.share * one.latency_factor * (self._demand if version else 1.0)
                 for one, owner in zip(self._conditions, self._versions, strict=True)
                 if owner == version
             )
             if members:
-                offered = load * per_ms * mean / (len(members) * model.pods.slots)
+                offered = load * per_ms * mean / (members * model.pods.slots)
                 self.offered_most = max(self.offered_most, offered)
 
     # --- time -------------------------------------------------------------------------------------
@@ -205,6 +207,8 @@ class RequestDataPlane:
         """Play all requests up to a time; None when time does not pass."""
         if until_ms <= self.now_ms:
             return None
+        if not isinstance(self._service.traffic.rate, ConstantRate):
+            self._look_at_the_load()
         times: list[int] = []
         rows: list[Ints] = []
         while self.now_ms < until_ms:

@@ -249,3 +249,20 @@ spec:
     )
     assert plain.service.requests is not None
     assert plain.service.requests.endpoints[0].mean_ms == pytest.approx(WORK.mean_ms)
+
+
+def test_an_overload_is_said() -> None:
+    """Ten pods of one slot and work of 60 ms stand 167 rps; the traffic of a day passes that at its peak."""
+    policy = rs.load_policy(ROOT / "scenarios" / "article" / "rolling.yaml")
+    small = Requests((WORK,), pods=Pods(1, 4), fidelity=Fidelity.REQUEST)
+    day = Traffic(DiurnalRate(100.0, 0.9, period_ms=3_600_000))
+    few = Traffic(ConstantRate(100.0))
+    said = {}
+    for name, traffic in (("day", day), ("few", few)):
+        model = service(small, traffic=traffic, horizon_ms=1_800_000)
+        result = rs.simulate(policy, Scenario(name, model, Release("good")), runs=1)
+        said[name] = [note for note in result.notes if note.startswith("overload")]
+        assert (result.runs["load_most"].max() > 1.0) == bool(said[name])
+    assert not said["few"]
+    (note,) = said["day"]
+    assert "in day met up to 1.1 times the work" in note
