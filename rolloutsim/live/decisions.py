@@ -42,7 +42,7 @@ from rolloutsim.policy.gated import GatedCounts
 from rolloutsim.policy.model import Metric, Policy
 from rolloutsim.session import Entry
 
-__all__ = ["Decided", "Judged", "decided", "entries_of", "threshold"]
+__all__ = ["Decided", "Judged", "decided", "entries_of", "threshold", "words_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +62,32 @@ class Judged:
     band: Band | None = None
 
     @property
+    def hint(self) -> str:
+        """What an answer that says nothing may come from, and a way out; "" for one that says something."""
+        if self.verdict == MeasurementPhase.SUCCESSFUL:
+            return ""
+        if self.message.startswith("no answer within"):
+            return "is the query too wide, or the metrics server too busy?"
+        if self.value == "[]":
+            return (
+                "the query found no series: look at its labels, begin later with initialDelay, or allow it "
+                "with len(result) == 0"
+            )
+        if "NaN" in self.value:
+            return (
+                "NaN is 0 divided by 0, so nothing was counted: begin later with initialDelay, take a wider "
+                "window, or allow it with isNaN(result[0])"
+            )
+        return ""
+
+    @property
     def predicted(self) -> str:
         """Its band in words, and whether the value lies outside of it; "" if there is none."""
         return band_text(self.band, number_in(self.value))
 
     def __str__(self) -> str:
-        said = f" ({self.message})" if self.message else ""
+        said = "; ".join(part for part in (self.message, self.hint) if part)
+        said = f" ({said})" if said else ""
         asked = f", wanted {self.threshold}" if self.threshold else ""
         asked += f", {self.predicted}" if self.predicted else ""
         shown = f"{self.value} " if self.value else ""
@@ -126,6 +146,11 @@ def decided(
         next((action.weight for action in reversed(entry.actions) if isinstance(action, SetWeight)), None),
         next((event.phase for event in reversed(entry.events) if isinstance(event, PhaseChanged)), None),
     )
+
+
+def words_of(action: Action) -> str:
+    """An action in words; "" for a measurement."""
+    return "; ".join(text for _, _, text in _of_action(action))
 
 
 def threshold(metric: Metric) -> str:

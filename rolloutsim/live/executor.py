@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from functools import partial
 from importlib.metadata import version
 from typing import Any
 
@@ -24,6 +25,7 @@ from rolloutsim.engine import (
 from rolloutsim.errors import ExecutorError
 from rolloutsim.live.clock import Clock
 from rolloutsim.live.cluster import ClusterTraffic, ClusterWorkload
+from rolloutsim.live.complaints import Complaints
 from rolloutsim.live.hands import Doings, Hands, Onlooker, Renewing
 from rolloutsim.live.inbox import Inbox
 from rolloutsim.live.jobs import JobRunner
@@ -56,6 +58,8 @@ LOOK_AGAIN_MS = 2_000
 """Between two attempts to get a Lease that another executor holds."""
 PROBLEM_MS = 10_000
 """A router that needs longer than this has a problem that people should know of."""
+DEAF_MS = 1_000
+"""Watches end all the time, and are opened again at once; one that cannot be is worth a word."""
 
 
 class Ending(StrEnum):
@@ -139,7 +143,8 @@ class Executor:
         self._measurer: Measurer | None = None
         self._reflectors: list[Reflector] = []
         self._stopping = False
-        self._problem: tuple[str, int | None] = ("", None)
+        self._complaints = Complaints(around.note, around.elapsed_ms)
+        self._deaf: set[Ref] = set()
         self.prediction: Prediction | None = None
         """Of what is asked for; known once it has begun."""
         self.loop: Loop
@@ -204,6 +209,7 @@ class Executor:
             journal=journal,
             heard=self._around.heard,
             note=self._around.note,
+            shared=not self._writes,
         )
         if saved is None:
             for seen in self.observer.facts():
@@ -278,13 +284,24 @@ class Executor:
                 report,
                 now_ms=self._around.elapsed_ms,
                 fields=f"metadata.name={ref.name}",
-                trouble=self._trouble,
+                trouble=partial(self._trouble, ref),
             )
             self._reflectors.append(reflector)
             reflector.start()
 
-    def _trouble(self, sentence: str) -> None:
-        self._around.note(sentence or "the cluster can be heard again")
+    def _trouble(self, ref: Ref, sentence: str) -> None:
+        """One of the watches cannot hear the cluster, or ("") can again; all of them are one trouble."""
+        if sentence:
+            self._deaf.add(ref)
+            self._complaints.met(
+                "hearing",
+                f"the cluster cannot be heard, and everything stays as it is until it can: {sentence}",
+                patience_ms=DEAF_MS,
+            )
+            return
+        self._deaf.discard(ref)
+        if not self._deaf:
+            self._complaints.over("hearing", "the cluster can be heard again")
 
     def _noticed(self, memory: ClusterMemory, body: Object | None) -> None:
         if body is None:
@@ -368,12 +385,11 @@ class Executor:
 
     def _tell_problem(self) -> None:
         """What keeps a weight from being read or verified is worth a word once it lasts."""
-        problem, now = self.observer.routed().problem, self.loop.read_clock()
-        if problem != self._problem[0]:
-            self._problem = (problem, now)
-        elif problem and self._problem[1] is not None and now - self._problem[1] >= PROBLEM_MS:
-            self._around.note(problem)
-            self._problem = (problem, None)
+        problem = self.observer.routed().problem
+        if problem:
+            self._complaints.met("route", problem, patience_ms=PROBLEM_MS)
+        else:
+            self._complaints.over("route", "the weight can be read and verified again")
 
     def _keep_lease(self) -> None:
         """Renew the Lease if it is time; one that ran out is taken again unless another was faster."""
@@ -389,7 +405,13 @@ class Executor:
         except LeaseLost as error:
             raise ExecutorError(str(error)) from None
         except ApiError as error:
-            self._around.note(f"the Lease cannot be renewed: {error}")
+            self._complaints.met(
+                "lease",
+                f"the Lease cannot be renewed: {error}; it is tried again, and once it has run out nothing "
+                "is done",
+            )
+            return
+        self._complaints.over("lease", "the Lease is renewed again")
 
 
 def _ended(policy: Policy, state: State, due: int | None) -> bool:

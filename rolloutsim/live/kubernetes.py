@@ -253,7 +253,8 @@ class HttpKubernetes:
             return f"the kubeconfig does not trust the certificate of {server} ({text}); renew one of the two"
         if isinstance(error, httpx.ConnectTimeout | httpx.ConnectError):
             return (
-                f"no connection to {server} ({text or 'time-out'}); is the cluster up and the context right?"
+                f"no connection to {server} ({text or 'time-out'}); see that the cluster is up and the "
+                "context is right"
             )
         if isinstance(error, httpx.TimeoutException):
             return f"{server} did not answer in {self._timeout_s:g} s; see whether it is overloaded"
@@ -381,5 +382,7 @@ def _raise(response: httpx.Response, what: str) -> NoReturn:
     message = _said(response, what)
     if code == 401:
         message += "; the token or client certificate may have expired: log in again"
+    if code == 403:
+        message += "; rolloutsim rbac prints the rights of an executor"
     kind: type[ApiError] = ERRORS.get(code, Unreachable if code >= 500 else Refused)
     raise kind(message, code=code, reason=reason, causes=causes)

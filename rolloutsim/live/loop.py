@@ -25,6 +25,8 @@ from rolloutsim.engine import (
     Observation,
     RevisionSeen,
     ServiceSeen,
+    SetService,
+    SetWeight,
     State,
     StatusPatched,
     TerminateMeasurement,
@@ -40,6 +42,8 @@ from rolloutsim.engine import (
 )
 from rolloutsim.errors import ExecutorError
 from rolloutsim.live.clock import JUMP_MS, Clock
+from rolloutsim.live.complaints import Complaints
+from rolloutsim.live.decisions import words_of
 from rolloutsim.live.hands import Doings
 from rolloutsim.live.inbox import Command, Fact, Inbox, Verb
 from rolloutsim.live.journal import Journal
@@ -50,6 +54,8 @@ __all__ = ["Loop", "Memory", "NotSaved", "Notes"]
 
 SAVE_AGAIN_MS = 2_000
 """A state that could not be put into the cluster at rest is put there after this time."""
+
+RATHER = "who did that can promote, pause or abort the rollout instead"
 
 Patch = Callable[[Policy, State, int, str], StatusPatched]
 PATCHES: Mapping[Verb, Patch] = {
@@ -89,7 +95,8 @@ class Loop:
     """Drives one rollout. ``session`` is where it stands.
 
     ``look`` gives the cluster as it is known now: Services, weight, pods. ``heard`` is told every journal
-    entry after it was written: for a live view, events, metrics.
+    entry after it was written: for a live view, events, metrics. ``shared``: others move pods and requests
+    too, as is meant; else what somebody else moves is told of.
     """
 
     def __init__(
@@ -105,6 +112,7 @@ class Loop:
         journal: Journal,
         heard: Callable[[Entry], object] = lambda entry: None,
         note: Notes = lambda sentence: None,
+        shared: bool = False,
     ) -> None:
         self.session = Session(policy, state, self._record)
         self._clock = clock
@@ -115,6 +123,8 @@ class Loop:
         self._journal = journal
         self._heard = heard
         self._note = note
+        self._complaints = Complaints(note, clock.now_ms)
+        self._shared = shared
         self._at = state.now
         self._ahead_ms = clock.ahead_ms()
         self._seq = -1
@@ -180,9 +190,13 @@ class Loop:
         seen = replace(fact, at=self._at)
         key = _level(seen)
         if key is not None:
-            if self._told.get(key) == replace(seen, at=0):
+            before = self._told.get(key)
+            if before == replace(seen, at=0):
                 return
             self._told[key] = replace(seen, at=0)
+            interfered = "" if self._shared else _interfered(self.session.state, before, seen)
+            if interfered:
+                self._note(interfered)
         self.session.hear(seen)
 
     def know(self, seen: Observation) -> None:
@@ -224,9 +238,21 @@ class Loop:
         if refused:
             yield Failed(self._at, action.id, Failure.REFUSED, refused)
             return
+        failed = False
         for answer in self._hands.perform(action, self.session.state, self._at):
             self.know(answer)
+            failed = failed or isinstance(answer, Failed)
+            self._tell(action, answer)
             yield answer
+        if not failed:
+            self._complaints.over(words_of(action), f"done now: {words_of(action)}")
+
+    def _tell(self, action: Action, answer: Observation) -> None:
+        """A write that fails is tried again by itself; people should know of it all the same."""
+        if isinstance(answer, Failed):
+            words = words_of(action)
+            ways = f"it is tried again, or rolloutsim abort {self.session.policy.name}"
+            self._complaints.met(words, f"not done yet: {words}: {answer.message}; {ways}")
 
     # --- keeping ----------------------------------------------------------------------------------
 
@@ -257,13 +283,14 @@ class Loop:
         try:
             self._save()
         except NotSaved as error:
-            self._note(str(error))
+            self._complaints.met("save", str(error))
             self._save_at = self._at + SAVE_AGAIN_MS
 
     def _save(self) -> None:
         state, obeyed = self.session.state, frozenset(self._obeyed)
         self._memory.save(state, self._seq, obeyed)
         self._saved, self._kept = state, obeyed
+        self._complaints.over("save", "the state is saved in the cluster again")
         self._decided = False
 
 
@@ -277,6 +304,23 @@ def _known_facts(state: State) -> Iterable[Observation]:
         yield ServiceSeen(0, service.role, service.revision)
     if facts.weight is not None:
         yield WeightSeen(0, facts.weight, facts.verified)
+
+
+def _interfered(state: State, before: Observation | None, seen: Observation) -> str:
+    """What somebody else did to the requests, in words; "" if it is as it was, or as was asked for."""
+    asked = state.unanswered
+    match before, seen:
+        case WeightSeen(weight=was), WeightSeen(weight=now) if now != was and not any(
+            isinstance(action, SetWeight) and action.weight == now for action in asked
+        ):
+            return f"somebody changed the canary's weight from {was} to {now}; it is set back; {RATHER}"
+        case ServiceSeen(revision=was), ServiceSeen(role=role, revision=now) if now != was and not any(
+            isinstance(action, SetService) and (action.role, action.revision) == (role, now)
+            for action in asked
+        ):
+            selects = f"the {role} Service select {now or 'nothing of ours'} instead of {was or 'nothing'}"
+            return f"somebody let {selects}; it is set back; {RATHER}"
+    return ""
 
 
 def _level(seen: Observation) -> tuple[str, ...] | None:

@@ -154,4 +154,7 @@ def _outlived(written: Saved, abort_id: str, obeyed: frozenset[str]) -> bool:
 
 
 def _waits(error: ApiError) -> str:
-    return f"the state cannot be saved in the cluster, so nothing is done for now: {error}"
+    return (
+        f"the state cannot be saved in the cluster, so nothing is done for now: {error}; it is tried again, "
+        "and Ctrl-C leaves everything as it is"
+    )

@@ -252,7 +252,7 @@ class TestFaults:
         with pytest.raises(Unreachable, match="no connection to http://127") as caught:
             api.create(C, config())
         assert isinstance(caught.value, Refused)
-        with pytest.raises(Unreachable, match="is the cluster up"):
+        with pytest.raises(Unreachable, match="see that the cluster is up"):
             api.get(C)
 
     def test_throttling_is_waited_out_also_by_writes(self, server: Server, connect: Connect) -> None:

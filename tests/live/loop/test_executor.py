@@ -250,7 +250,7 @@ def test_there_may_be_nothing_to_resume(crew: Crew) -> None:
 @pytest.mark.cluster
 def test_of_two_executors_one_acts(ground: Ground, crew: Crew) -> None:
     begun(crew)
-    with pytest.raises(ExecutorError, match="is being executed by one"):
+    with pytest.raises(ExecutorError, match="is being executed by one; see rolloutsim status, or wait"):
         crew.executor("two").take()
 
 

@@ -21,8 +21,10 @@ from rolloutsim.engine import (
     Snapshot,
     State,
     StatusPatched,
+    WeightSeen,
     start,
 )
+from rolloutsim.engine import SetWeight as SetWeightAction
 from rolloutsim.errors import ExecutorError
 from rolloutsim.live import clock as clock_module
 from rolloutsim.live.clock import SystemClock
@@ -95,7 +97,7 @@ class Willing:
 
 
 class Setting:
-    def __init__(self, policy: Policy = POLICY) -> None:
+    def __init__(self, policy: Policy = POLICY, *, shared: bool = False) -> None:
         self.clock, self.inbox, self.paper, self.shelf = Hand(), Inbox(), Paper(), Shelf()
         self.hands = Willing(self.shelf)
         self.world: list[Observation] = []
@@ -110,6 +112,7 @@ class Setting:
             memory=self.shelf,
             journal=self.paper,
             note=self.notes.append,
+            shared=shared,
         )
 
     def heard(self, kind: type[Observation]) -> list[Observation]:
@@ -195,6 +198,26 @@ def test_a_command_is_obeyed_once() -> None:
         setting.loop.turn()
     assert len(setting.heard(StatusPatched)) == 1
     assert setting.shelf.saves[-1][2] == {"c1"}
+
+
+def test_what_somebody_else_did_to_the_weight_is_said() -> None:
+    """But not what was asked for here and answered late, and not where others move things, as is meant."""
+    for shared, notes in ((False, 1), (True, 0)):
+        setting = Setting(shared=shared)
+        setting.world = [WeightSeen(0, 0, True)]
+        setting.loop.turn()
+        setting.world = [WeightSeen(0, 77, True)]
+        setting.loop.turn()
+        setting.loop.turn()
+        assert len(setting.notes) == notes
+        assert all("from 0 to 77" in note and "promote, pause or abort" in note for note in setting.notes)
+    late = Setting()
+    asked = replace(late.loop.session.state, unanswered=(SetWeightAction("w1", 77),))
+    late.loop.session.state = asked
+    for weight in (0, 77):
+        late.world = [WeightSeen(0, weight, True)]
+        late.loop.listen()
+    assert late.notes == []
 
 
 def test_a_command_for_another_revision_is_not_obeyed() -> None:

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -125,12 +125,14 @@ class Metrics:
 
     def __init__(self) -> None:
         self.value: float | None = 0.0
+        self.delay_s = 0.0
         self.asked: list[str] = []
         metrics = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 metrics.asked.append(self.headers.get("X-Token", ""))
+                time.sleep(metrics.delay_s)
                 sample = [] if metrics.value is None else [{"metric": {}, "value": [0, str(metrics.value)]}]
                 data = {"resultType": "vector", "result": sample}
                 body = json.dumps({"status": "success", "data": data}).encode()
@@ -138,7 +140,8 @@ class Metrics:
                 self.send_header("Content-Type", "application/json")
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
-                self.wfile.write(body)
+                with suppress(OSError):  # nobody waits for it any more
+                    self.wfile.write(body)
 
             do_POST = do_GET
 
@@ -212,6 +215,11 @@ class Stage:
     def errors(self, process: subprocess.Popen[str]) -> str:
         """What a process wrote to standard error so far."""
         return (self.folder / f"stderr-{self.started.index(process)}").read_text()
+
+    def told(self, process: subprocess.Popen[str]) -> list[str]:
+        """The sentences of a run's log so far that are no good news."""
+        lines = [json.loads(one) for one in self.errors(process).splitlines() if one.endswith("}")]
+        return [line["msg"] for line in lines if line["level"] != "info"]
 
     def finish(self, process: subprocess.Popen[str], timeout_s: float = PATIENCE_S) -> tuple[int, str]:
         """The exit code and standard output of a process at its end."""

@@ -457,7 +457,7 @@ def test_an_api_server_that_is_not_there(shop: Stage) -> None:
     shop.server.stop()
     answer = shop.verb("status", "api")
     assert answer.exit_code == 4
-    assert "is the cluster up" in answer.output
+    assert "see that the cluster is up" in answer.output
     shop.server.start()
 
 
