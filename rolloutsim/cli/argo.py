@@ -145,7 +145,11 @@ def preview_manifests(site: Site, policy: Policy, files: Sequence[str], images: 
 def run_manifests(
     site: Site, policy: Policy, files: Sequence[str], images: Sequence[str], manner: Manner
 ) -> Exit:
-    """Apply the manifests, follow what the controller does, and hold our engine's decisions against it."""
+    """Apply the manifests, follow what the controller does, and hold our engine's decisions against it.
+
+    A manner that writes nothing applies nothing: it follows the next update that somebody asks for.
+    """
+    from rolloutsim.cli.executing import open_journal, stopping
     from rolloutsim.cli.planning import namespace_of
     from rolloutsim.live.argo import Follower, apply_manifests
     from rolloutsim.live.clock import SystemClock
@@ -159,6 +163,7 @@ def run_manifests(
         ref,
         policy,
         SystemClock(),
+        journal=lambda manifest: open_journal(manner, manifest),
         told=lambda view: say(_lines(policy.name, view).rstrip()),
         note=say,
     )
@@ -167,20 +172,24 @@ def run_manifests(
         for one in apply_manifests(site.api, documents, namespace):
             say(f"applied {one}")
 
-    course = _Course(put, wait=manner.wait)
+    course: _Course | _Onlooking = _Course(put, wait=manner.wait)
+    if not manner.writes:
+        say("nothing is applied; waiting for an update that somebody else asks for")
+        course = _Onlooking()
     try:
         course.before = site.api.get(ref).get("status", {}).get("currentPodHash", "")
     except NotFound:
         course.apply()
-    try:
+    with stopping(follower, manner.timeout_s) as stop:
         last = follower.follow(course.over)
-    except KeyboardInterrupt:
-        say(f"interrupted; the controller goes on: rolloutsim status {policy.name}, or abort {policy.name}")
-        return Exit.INTERRUPTED
     if follower.first_difference is not None:
         say(f"our engine would have done something else: {follower.first_difference}")
-    typer.echo(_lines(policy.name, last).splitlines()[0])
-    return _code(last)
+    if last is not None:
+        typer.echo(_lines(policy.name, last).splitlines()[0])
+    if stop.code is not None:
+        say(f"the controller goes on: rolloutsim status {policy.name}, or rolloutsim abort {policy.name}")
+        return stop.code
+    return _code(last) if last is not None else Exit.WAITING
 
 
 class _Course:
@@ -204,6 +213,18 @@ class _Course:
         if view.asked == self.before:
             return False
         return view.at_rest or view.abort or (bool(view.pauses) and not self._wait)
+
+
+class _Onlooking:
+    """When an update that somebody else asks for is over."""
+
+    before = ""
+
+    def apply(self) -> None:
+        """Nothing."""
+
+    def over(self, view: View) -> bool:
+        return view.asked != self.before and (view.at_rest or view.abort)
 
 
 def _documents(files: Sequence[str], name: str, images: Sequence[str]) -> list[Mapping[str, Any]]:

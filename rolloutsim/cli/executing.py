@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from rolloutsim.cli.audience import Audience
 from rolloutsim.cli.cluster import Exit, Site, say
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from rolloutsim.live.release import Release
     from rolloutsim.policy.model import Policy
 
-__all__ = ["execute", "holder_name"]
+__all__ = ["execute", "holder_name", "open_journal", "stopping"]
 
 
 def holder_name() -> str:
@@ -55,7 +55,7 @@ def execute(site: Site, namespace: str, name: str, release: Release | None, mann
             executor.take(manner.patience_ms)
             executor.begin(release)
             audience.watch(executor)
-            stopped = stack.enter_context(_stopping(executor, manner.timeout_s))
+            stopped = stack.enter_context(stopping(executor, manner.timeout_s))
             stands = executor.run(_over(manner))
         except KeyboardInterrupt:
             say(f"interrupted; see rolloutsim status {name}")
@@ -87,7 +87,7 @@ def _surroundings(
     return Surroundings(
         clock=SystemClock,
         elapsed_ms=SystemClock().now_ms,
-        journal=lambda manifest: audience.begin(manifest, _journal(namespace, name, manner, manifest)),
+        journal=lambda manifest: audience.begin(manifest, open_journal(manner, manifest)),
         instruments=known,
         holder=audience.holder,
         inbox=inbox,
@@ -102,7 +102,8 @@ def _not_measured(question: Any) -> Any:
     return MeasureError("not measured: the rollout is being aborted")
 
 
-def _journal(namespace: str, name: str, manner: Manner, manifest: Mapping[str, Any]) -> Journal:
+def open_journal(manner: Manner, manifest: Mapping[str, Any]) -> Journal:
+    """A journal of this process, with the leave to run in its manifest."""
     from rolloutsim.live.journal import FileJournal
 
     record = dict(manifest) if manner.permit is None else {**manifest, "permit": dict(manner.permit)}
@@ -124,6 +125,12 @@ class _NoJournal:
         """Nothing."""
 
 
+class Stoppable(Protocol):
+    """What can be told to return after its present turn."""
+
+    def stop(self) -> None: ...
+
+
 @dataclass(slots=True)
 class _Stop:
     """Why an executor was stopped, if it was."""
@@ -132,7 +139,7 @@ class _Stop:
 
 
 @contextmanager
-def _stopping(executor: Executor, timeout_s: float | None) -> Iterator[_Stop]:
+def stopping(executor: Stoppable, timeout_s: float | None) -> Iterator[_Stop]:
     """Signals and the time limit end the run after its present turn; a second signal ends it at once."""
     stop = _Stop()
 

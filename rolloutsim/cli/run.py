@@ -117,7 +117,10 @@ def run(
                 if dry_run:
                     preview_manifests(site, chosen, files, image or ())
                     return
-                permit_for(bare_plan(site, chosen, text), key, unvetted, break_glass)
+                bare = bare_plan(site, chosen, text)
+                permit = permit_for(bare, key, unvetted, break_glass) if manner.writes else None
+                where = journal_directory(journal, bare.namespace, bare.rollout)
+                manner = replace(manner, permit=permit, journal=where)
                 raise typer.Exit(int(run_manifests(site, chosen, files, image or (), manner)))
             given = make_plan(
                 site, chosen, images=image or (), template=template, certificate="", prediction=None

@@ -10,7 +10,10 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
-__all__ = ["Complaints"]
+__all__ = ["DEAF_MS", "Complaints"]
+
+DEAF_MS = 1_000
+"""Watches end all the time, and are opened again at once; one that cannot be is worth a word."""
 
 
 @dataclass(slots=True)

@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import partial
-from importlib.metadata import version
 from typing import Any
 
 from rolloutsim.engine import (
@@ -20,16 +19,15 @@ from rolloutsim.engine import (
     State,
     awaits_person,
     start,
-    to_json,
 )
 from rolloutsim.errors import ExecutorError
 from rolloutsim.live.clock import Clock
 from rolloutsim.live.cluster import ClusterTraffic, ClusterWorkload
-from rolloutsim.live.complaints import Complaints
+from rolloutsim.live.complaints import DEAF_MS, Complaints
 from rolloutsim.live.hands import Doings, Hands, Onlooker, Renewing
 from rolloutsim.live.inbox import Inbox
 from rolloutsim.live.jobs import JobRunner
-from rolloutsim.live.journal import API_VERSION, Journal
+from rolloutsim.live.journal import Journal, manifest_of
 from rolloutsim.live.lease import DURATION_S, Fenced, Lease, LeaseLost
 from rolloutsim.live.loop import Loop, Memory, Notes
 from rolloutsim.live.measure import Instrument, Measurer
@@ -58,8 +56,6 @@ LOOK_AGAIN_MS = 2_000
 """Between two attempts to get a Lease that another executor holds."""
 PROBLEM_MS = 10_000
 """A router that needs longer than this has a problem that people should know of."""
-DEAF_MS = 1_000
-"""Watches end all the time, and are opened again at once; one that cannot be is worth a word."""
 
 
 class Ending(StrEnum):
@@ -193,7 +189,12 @@ class Executor:
         templates = {**held.templates, **asked.templates}
         asked = replace(asked, templates=templates)
         self.prediction = asked.prediction
-        journal = self._around.journal(self._manifest(policy, state, found, before, clock.now_ms()))
+        after = None
+        if found is not None and found.state is not None and before is not None:
+            after = {"journal": before[1], "seq": found.sequence}
+        world = "live" if self._writes else "shadow"
+        manifest = manifest_of(world, policy, state, clock.now_ms(), asked.prediction, after)
+        journal = self._around.journal(manifest)
         self._measurer = Measurer(
             self.inbox, clock, self._around.instruments, ClusterSecrets(self._api, self._namespace)
         )
@@ -310,32 +311,6 @@ class Executor:
             memory.notice(self._store.parse(body))
         except ExecutorError as error:
             self._around.note(str(error))
-
-    def _manifest(
-        self,
-        policy: Policy,
-        state: State,
-        found: Saved | None,
-        before: tuple[Release, str] | None,
-        at: int,
-    ) -> dict[str, Any]:
-        after = None
-        if found is not None and found.state is not None and before is not None:
-            after = {"journal": before[1], "seq": found.sequence}
-        return {
-            "apiVersion": API_VERSION,
-            "world": "live" if self._writes else "shadow",
-            "run": 0,
-            "start": at,
-            "policy": to_json(policy),
-            "state": to_json(state),
-            "prediction": None if self.prediction is None else to_json(self.prediction),
-            "after": after,
-            "provenance": {
-                "versions": {"rolloutsim": version("rolloutsim")},
-                "policies": {policy.name: digest(policy)},
-            },
-        }
 
     # --- running ----------------------------------------------------------------------------------
 

@@ -11,16 +11,19 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
 
-from rolloutsim.engine import State, from_json
+from rolloutsim.engine import State, from_json, to_json
 from rolloutsim.errors import ExecutorError, InputError, Position
+from rolloutsim.live.prediction import Prediction
+from rolloutsim.policy import digest
 from rolloutsim.policy.model import Policy
 from rolloutsim.session import Entry
 from rolloutsim.trace import Trace, entry_records, read_trace
 
-__all__ = ["API_VERSION", "FileJournal", "Journal", "beginning_of", "joined"]
+__all__ = ["API_VERSION", "FileJournal", "Journal", "beginning_of", "joined", "manifest_of"]
 
 API_VERSION = "rolloutsim.dev/v1alpha1"
 
@@ -39,6 +42,31 @@ class Journal(Protocol):
     def sync(self) -> None:
         """Make sure that all records so far survive the machine."""
         ...
+
+
+def manifest_of(
+    world: str,
+    policy: Policy,
+    state: State,
+    at_ms: int,
+    prediction: Prediction | None = None,
+    after: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """How a journal begins. ``world`` is live, or shadow for who only looks on. ``after``: see the module."""
+    return {
+        "apiVersion": API_VERSION,
+        "world": world,
+        "run": 0,
+        "start": at_ms,
+        "policy": to_json(policy),
+        "state": to_json(state),
+        "prediction": None if prediction is None else to_json(prediction),
+        "after": after,
+        "provenance": {
+            "versions": {"rolloutsim": version("rolloutsim")},
+            "policies": {policy.name: digest(policy)},
+        },
+    }
 
 
 class FileJournal:

@@ -11,8 +11,10 @@ from rolloutsim.live.argo.commands import Write, command_writes
 from rolloutsim.live.argo.kinds import ANALYSIS_RUN, KINDS, ROLLOUT
 from rolloutsim.live.argo.shadow import Difference, Shadow
 from rolloutsim.live.argo.view import View, view_of
-from rolloutsim.live.clock import Clock
+from rolloutsim.live.clock import Clock, elapsed_ms
+from rolloutsim.live.complaints import DEAF_MS, Complaints
 from rolloutsim.live.inbox import Inbox, Verb
+from rolloutsim.live.journal import Journal, manifest_of
 from rolloutsim.live.port import REPLICA_SET, SERVICE, Kubernetes, NotFound, Object, Ref
 from rolloutsim.live.reflector import Reflector
 from rolloutsim.policy.model import Policy
@@ -48,7 +50,8 @@ class Follower:
     """One Rollout under an installed controller.
 
     ``told`` is called with each view that differs from the one before. The shadow begins once the Rollout
-    is at rest, since our engine cannot know how an update in flight came to where it is.
+    is at rest, since our engine cannot know how an update in flight came to where it is; ``journal`` then
+    opens its journal, given its manifest.
     """
 
     def __init__(
@@ -58,7 +61,7 @@ class Follower:
         policy: Policy,
         clock: Clock,
         *,
-        record: Callable[[Entry], object] = lambda entry: None,
+        journal: Callable[[Mapping[str, Any]], Journal],
         told: Callable[[View], object] = lambda view: None,
         note: Callable[[str], object] = lambda sentence: None,
     ) -> None:
@@ -67,14 +70,17 @@ class Follower:
         self._ref = ref
         self._policy = policy
         self._clock = clock
-        self._record = record
+        self._journal = journal
+        self._complaints = Complaints(note, elapsed_ms)
+        self._stopping = False
         self._told = told
         self._inbox = Inbox()
         self._objects: dict[Ref, Object] = {}
         self._lock = threading.Lock()
         self._view: View | None = None
+        self._recording: Journal | None = None
         self._reflectors = [
-            Reflector(api, kind, ref.namespace, self._keep, now_ms=clock.now_ms, trouble=note)
+            Reflector(api, kind, ref.namespace, self._keep, now_ms=elapsed_ms, trouble=self._trouble)
             for kind in WATCHED
         ]
 
@@ -98,14 +104,19 @@ class Follower:
             self._api.merge_patch(write.ref, write.patch, subresource=write.subresource)
         return writes
 
-    def follow(self, done: Callable[[View], bool]) -> View:
-        """Watch until ``done`` says so of a view; the last view."""
+    def stop(self) -> None:
+        """Let `follow` return after its present look; from any thread."""
+        self._stopping = True
+        self._inbox.ring()
+
+    def follow(self, done: Callable[[View], bool]) -> View | None:
+        """Watch until ``done`` says so of a view, or `stop` is called; the last view, if any."""
         for reflector in self._reflectors:
             reflector.start()
         try:
             while True:
                 due = self._look()
-                if self._view is not None and done(self._view):
+                if self._stopping or (self._view is not None and done(self._view)):
                     return self._view
                 self._clock.wait(self._inbox, due)
                 self._inbox.drain()
@@ -120,6 +131,16 @@ class Follower:
             else:
                 self._objects[ref] = body
         self._inbox.ring()
+
+    def _record(self, entry: Entry) -> None:
+        assert self._recording is not None
+        self._recording.record(entry)
+
+    def _trouble(self, sentence: str) -> None:
+        if sentence:
+            self._complaints.met("hearing", f"the cluster cannot be heard: {sentence}", patience_ms=DEAF_MS)
+        else:
+            self._complaints.over("hearing", "the cluster can be heard again")
 
     def _look(self) -> int | None:
         with self._lock:
@@ -138,4 +159,6 @@ class Follower:
             if not view.at_rest:
                 return None
             self.shadow = Shadow(self._policy, view, at, self._record)
+            beginning = self.shadow.session.state
+            self._recording = self._journal(manifest_of("shadow", self._policy, beginning, at))
         return self.shadow.look(view, at)

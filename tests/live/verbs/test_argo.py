@@ -6,6 +6,9 @@ from typing import Any
 
 import pytest
 
+from rolloutsim.live.argo.kinds import ROLLOUT
+from rolloutsim.live.port import Ref
+from rolloutsim.trace import read_trace
 from tests.live.verbs.stage import NAMESPACE, Stage
 
 MANIFEST = """
@@ -124,3 +127,34 @@ def test_plan_shows_what_would_change(web: Stage) -> None:
     body = web.server.get("Rollout", "web", NAMESPACE)
     assert body is not None
     assert image(body) == "shop/web:1"
+
+
+@pytest.mark.slow
+def test_a_shadow_applies_nothing(web: Stage) -> None:
+    """It waits for somebody else's update, judges it, and keeps a journal."""
+    policy = web.folder / "policy.yaml"
+    run(web, "1")
+    process = web.start("run", policy, "--image", "shop/web:2", "--shadow")
+    web.until(lambda: "web  Healthy" in web.errors(process), "it looks on")
+    body = web.server.get("Rollout", "web", NAMESPACE)
+    assert body is not None
+    assert image(body) == "shop/web:1"
+    container = {"name": "web", "image": "shop/web:3"}
+    asked = {"spec": {"template": {"spec": {"containers": [container]}}}}
+    web.ground.api.merge_patch(Ref(ROLLOUT, NAMESPACE, "web"), asked)
+    code, out = web.finish(process)
+    assert (code, out.split()[:2]) == (0, ["web", "Healthy"]), web.errors(process)
+    journals = sorted((web.journals / NAMESPACE / "web").glob("*.jsonl"))
+    trace = read_trace(journals[-1])
+    assert trace.manifest["world"] == "shadow"
+    assert "permit" not in trace.manifest
+    assert any(record["value"]["kind"] == "ReleaseAsked" for record in trace.records)
+    assert web.verb("explain", journals[-1]).exit_code == 0
+
+
+def test_no_time_left_for_following(web: Stage) -> None:
+    run(web, "1")
+    policy = web.folder / "policy.yaml"
+    shadow = web.verb("run", policy, "--image", "shop/web:2", "--shadow", "--timeout", "1s")
+    assert shadow.exit_code == 7
+    assert "rolloutsim abort web" in shadow.output
