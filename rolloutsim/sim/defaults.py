@@ -66,6 +66,8 @@ _TELEMETRY = {
     ),
     "telemetry.left_closed": _source(False, "Prometheus 3.0 migration guide: ranges are left-open"),
     "telemetry.history": _assumed("15m"),
+    "telemetry.unlabelled": _assumed("0%", "perfect labels, the most favourable case"),
+    "telemetry.mislabelled": _assumed("0%", "perfect labels, the most favourable case"),
 }
 
 _PLAYED = {
@@ -97,6 +99,7 @@ _OPERATORS = {
     ),
     "operators.respond.sigma": _assumed(0.5),
     "operators.slow": _assumed("1s"),
+    "operators.rubber_stamp": _assumed("0%", "whoever promotes has looked, the most favourable case"),
 }
 
 _CLUSTER = {

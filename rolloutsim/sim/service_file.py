@@ -154,8 +154,8 @@ def _telemetry(section: Section) -> Telemetry:
         "resources",
         "logs",
     )
-    unlabelled = section.optional("unlabelled", probability, 0.0)
-    mislabelled = section.optional("mislabelled", probability, 0.0)
+    unlabelled = section.read("unlabelled", probability)
+    mislabelled = section.read("mislabelled", probability)
     if unlabelled + mislabelled > 1.0:
         raise section.error("mislabelled", "more than all requests are counted elsewhere")
     interval = section.read("scrape_interval", positive_ms)
@@ -238,7 +238,7 @@ def _operators(section: Section) -> Operators:
         notice_after_ms=section.read("notice_after", duration_ms),
         respond=section.delay("respond"),
         slow_s=section.read("slow", seconds),
-        rubber_stamp=section.optional("rubber_stamp", probability, 0.0),
+        rubber_stamp=section.read("rubber_stamp", probability),
         hours=_hours(section.section("hours")) if section.has("hours") else None,
     )
 
