@@ -364,7 +364,7 @@ def test_the_table_row_by_row():
         "early-signal": "hhhaat",
         "schema-change": "hhhh",
         "observability": "hhhthh",
-        "limited-budget": "hhhtht",
+        "limited-budget": "hhhthth",
         "long-lived-connections": "ttttttttha",
     }
     letters = {Judgement.HOLDS: "h", Judgement.ALIKE: "a", Judgement.TURNS: "t", Judgement.UNKNOWN: "u"}
