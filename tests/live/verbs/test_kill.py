@@ -154,6 +154,22 @@ def test_kill_while_it_rolls_back(shop: Stage, weights: Weights, kind: str, numb
     assert job["spec"]["suspend"] is True
 
 
+@pytest.mark.slow
+def test_kill_while_the_oldest_revision_is_forgotten(shop: Stage) -> None:
+    """The eleventh release: ten revisions beside the stable one are remembered."""
+    policy = shop.canary(("setWeight: 50",))
+    for number in range(1, 11):
+        ran = shop.verb("run", policy, "--image", f"api:{number}", "--unvetted", "a test")
+        assert ran.exit_code == 0, ran.output
+    oldest = shop.state()["facts"]["revisions"][0]["id"]
+    killed_at(shop, "RemoveRevision", 1, ("setWeight: 50",))
+    shorten(shop)
+    assert shop.finish(shop.start("resume", "api"))[0] == 0
+    assert oldest not in [revision["id"] for revision in shop.state()["facts"]["revisions"]]
+    assert shop.replicas() == {"api-a": 0, "api-b": 2}
+    assert (shop.ground.image("api-a"), shop.ground.image("api-b")) == ("api:10", NEW)
+
+
 @pytest.mark.cluster
 @pytest.mark.slow
 def test_kill_and_resume_with_the_lease_as_it_is(shop: Stage, weights: Weights) -> None:
