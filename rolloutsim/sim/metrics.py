@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -241,16 +240,18 @@ class Metrics:
         """The columns of each pool at every scrape, since the beginning: (R, V, C)."""
         totals = scrapes.totals
         counts = totals[:, :, :2]
-        columns: list[NDArray[Any]] = [counts]
-        if self._latency:
-            seconds = self._seconds + (counts - self._counted) * scrapes.mean_s[:, None]
-            buckets = (totals.shape[2] - 2) // 2
-            for outcome in (0, 1):
-                first = 2 + outcome * buckets
-                columns.append(np.cumsum(totals[:, :, first : first + buckets], axis=2))
-                columns += [seconds[:, :, outcome, None], counts[:, :, outcome, None]]
-            self._seconds, self._counted = seconds[-1], counts[-1]
-        return np.concatenate(columns, axis=2, dtype=np.float64)
+        if not self._latency:
+            return counts.astype(np.float64)
+        seconds = self._seconds + (counts - self._counted) * scrapes.mean_s[:, None]
+        self._seconds, self._counted = seconds[-1], counts[-1]
+        scraped, pools, width = totals.shape
+        buckets = (width - 2) // 2
+        raw = np.empty((scraped, pools, width + 4))
+        raw[:, :, :2] = counts
+        each = raw[:, :, 2:].reshape(scraped, pools, 2, buckets + 2)
+        totals[:, :, 2:].reshape(scraped, pools, 2, buckets).cumsum(axis=3, out=each[..., :buckets])
+        each[..., buckets], each[..., buckets + 1] = seconds, counts
+        return raw
 
     def _strayed(self, raw: Floats) -> Floats:
         """The columns when a part of the new version's is counted elsewhere: (R, V + strays, C)."""
