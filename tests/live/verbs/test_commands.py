@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -337,3 +338,27 @@ def test_two_executors_at_once(shop: Stage) -> None:
         if '"CreateRevision"' in line and '"did"' in line
     ]
     assert len(creations) == 1
+
+
+def written(shop: Stage) -> dict[str, str]:
+    """The versions of all objects but the Lease, which whoever stops may have looked after."""
+    return {name: one for name, one in shop.ground.versions().items() if not name.startswith("Lease")}
+
+
+@pytest.mark.slow
+def test_an_executor_that_slept_while_another_took_over_does_nothing(shop: Stage) -> None:
+    """A laptop that was closed: its process wakes up in the middle of what it was doing, and stops."""
+    asleep = shop.run()
+    shop.waits_at(20)
+    asleep.send_signal(signal.SIGSTOP)
+    awake = shop.start("resume", "api", "--timeout", "30s")
+    shop.until(lambda: len(shop.journal_files()) == 2, "another one has taken over")
+    assert shop.verb("promote", "api").exit_code == 0
+    code, _ = shop.finish(awake)
+    assert code == 0, shop.errors(awake)
+    done = written(shop)
+    asleep.send_signal(signal.SIGCONT)
+    code, _ = shop.finish(asleep)
+    assert code == 4, shop.errors(asleep)
+    assert "another executor had api in between; this one stops: resume it" in shop.errors(asleep)
+    assert written(shop) == done
