@@ -1,8 +1,8 @@
 """A gated metric of an analysis run: feeding its gate, and what the verdicts of a run's gates come to.
 
 A look is one measurement: counts of both versions in every span since the gate's scope began. What is new
-since the last look goes into the gate span by span, each with the weight that was in force. The verdicts of a
-run are taken together (`rolloutsim.engine.gates.family`):
+since the last look goes into the gate span by span, each with the weight that was in force, and is judged
+once. The verdicts of a run are taken together (`rolloutsim.engine.gates.family`):
 
 ==============  ===================================================================================
 continue        the metric runs on; missing evidence never passes
@@ -29,7 +29,7 @@ from rolloutsim.engine.events import Counted, Counts, MeasureError, Outcome, Run
 from rolloutsim.engine.gates.evidence import Evidence, Verdict
 from rolloutsim.engine.gates.samples import Arm, Sample
 from rolloutsim.engine.gates.state import GateState
-from rolloutsim.engine.gates.update import start_gate, update
+from rolloutsim.engine.gates.update import absorb, refusal, start_gate, update
 from rolloutsim.policy.gated import GatedCounts, NoData, OnFail
 from rolloutsim.policy.gates import EventShare, RateRatio, SampleRatio, TwoSampleBlocks, WaldSprt
 
@@ -88,36 +88,31 @@ def look(counts: GatedCounts, watch: Watch, outcome: Outcome, at: int, interval_
         why = f"counts of {len(outcome.spans)} spans, and {len(watch.spans)} were asked for"
         return Look(watch, MeasurementPhase.ERROR, "", why)
     known = (*watch.counted, *[Counts(0, 0, 0, 0)] * (len(watch.spans) - len(watch.counted)))
-    state, evidence = watch.state, None
-    warnings: tuple[str, ...] = ()
+    state, refused = watch.state, []
     try:
-        for sample in _samples(counts, watch, known, outcome.spans):
-            step = update(counts.gate, state, sample)
-            state, evidence, warnings = step.state, step.evidence, step.evidence.warnings
+        *earlier, last = _samples(watch, known, outcome.spans)
+        for sample in earlier:
+            refused.append(refusal(state.sample, sample))
+            state = absorb(counts.gate, state, sample)
+        step = update(counts.gate, state, last)
     except ValueError as error:
         return Look(watch, MeasurementPhase.ERROR, "", f"impossible counts: {error}")
-    assert evidence is not None
+    state, evidence = step.state, step.evidence
     kept = tuple(new if _risen(old, new) else old for old, new in zip(known, outcome.spans, strict=True))
     empty = _is_empty(counts, watch.spans, evidence, at, interval_ms)
     power = 0.0
     if isinstance(counts.gate, E_GATES) and evidence.canary.requests >= max(counts.gate.min_requests, 1):
         power = counts.gate.alpha * evidence.value
     moved = Watch(state, watch.spans, kept, power, empty, evidence.missing)
-    message = "; ".join(text for text in (evidence.missing, *warnings) if text)
+    message = "; ".join(text for text in (evidence.missing, *refused, *evidence.warnings) if text)
     return Look(moved, _phase(state.verdict), evidence_text(evidence), message)
 
 
-def _samples(
-    counts: GatedCounts, watch: Watch, known: Sequence[Counts], new: Sequence[Counts]
-) -> Iterator[Sample]:
-    """What has to be fed: cumulative counts, one sample for each span that has news, at least one.
-
-    A test on pooled counts is looked at once; only tests that multiply evidence take the spans one by one.
-    """
-    one_by_one = isinstance(counts.gate, RateRatio | EventShare | SampleRatio | TwoSampleBlocks)
+def _samples(watch: Watch, known: Sequence[Counts], new: Sequence[Counts]) -> Iterator[Sample]:
+    """What has to be fed: cumulative counts, one sample for each span that has news, at least one."""
     weight = watch.spans[-1].weight_percent if watch.spans else 0.0
-    if not one_by_one or all(a == b for a, b in zip(known, new, strict=True)):
-        yield _sample(new if not one_by_one else known, weight)
+    if all(a == b for a, b in zip(known, new, strict=True)):
+        yield _sample(known, weight)
         return
     counted = list(known)
     for index, (old, now) in enumerate(zip(known, new, strict=True)):

@@ -54,6 +54,7 @@ max_requests : canary requests from which an undecided gate is inconclusive inst
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -122,8 +123,7 @@ class EventShare:
         _check_ratios(self.margin, self.smallest_ratio)
         _check_levels(self.alpha, self.beta)
         _check_requests(self.min_requests, self.max_requests)
-        if self.concentration <= 0.0:
-            raise ValueError(f"concentration must be above 0, not {self.concentration}")
+        _check_weight("concentration", self.concentration)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +142,7 @@ class SampleRatio:
 
     def __post_init__(self) -> None:
         _check_levels(self.alpha, self.beta)
-        if not 1.0 <= self.tolerance < self.largest:
+        if not 1.0 <= self.tolerance < self.largest < math.inf:
             raise ValueError(
                 f"sample ratio needs 1 <= tolerance < largest, not {self.tolerance}, {self.largest}"
             )
@@ -169,12 +169,11 @@ class TwoSampleBlocks:
 
     def __post_init__(self) -> None:
         _check_levels(self.alpha, self.beta)
-        _check_rate("smallest_difference", self.smallest_difference)
+        _check_difference(self.smallest_difference)
         _check_requests(self.min_requests, self.max_requests)
         if not 0.0 < self.prior_rate <= self.prior_rate * self.prior_ratio < 1.0:
             raise ValueError("blocks need 0 < prior_rate <= prior_rate * prior_ratio < 1")
-        if self.prior_requests <= 0.0:
-            raise ValueError(f"prior_requests must be above 0, not {self.prior_requests}")
+        _check_weight("prior_requests", self.prior_requests)
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,8 +225,8 @@ class GroupSequential:
 
     def __post_init__(self) -> None:
         _check_levels(self.alpha, self.beta)
-        _check_rate("smallest_difference", self.smallest_difference)
-        if self.looks < 1 or self.planned_requests < self.looks:
+        _check_difference(self.smallest_difference)
+        if not 1 <= self.looks <= self.planned_requests < math.inf:
             raise ValueError("a group-sequential gate needs looks >= 1 and planned_requests >= looks")
 
 
@@ -290,19 +289,28 @@ Gate = (
 )
 
 
+_LEAST_LEVEL = 1e-12
+"""Probabilities below it are beyond what arithmetic and any assumption carry."""
+
+
 def _check_levels(alpha: float, beta: float) -> None:
-    if not (0.0 < alpha < 0.5 and 0.0 < beta < 0.5):
-        raise ValueError(f"alpha and beta must lie between 0 and 0.5, not {alpha}, {beta}")
+    if not (_LEAST_LEVEL <= alpha < 0.5 and _LEAST_LEVEL <= beta < 0.5):
+        raise ValueError(f"alpha and beta must lie between {_LEAST_LEVEL:g} and 0.5, not {alpha}, {beta}")
 
 
 def _check_ratios(margin: float, smallest_ratio: float) -> None:
-    if not 1.0 <= margin < smallest_ratio:
+    if not 1.0 <= margin < smallest_ratio < math.inf:
         raise ValueError(f"ratios need 1 <= margin < smallest_ratio, not {margin}, {smallest_ratio}")
 
 
 def _check_requests(least: int, most: int | None) -> None:
-    if least < 0 or (most is not None and most < max(least, 1)):
+    if not 0 <= least < math.inf or (most is not None and not max(least, 1) <= most < math.inf):
         raise ValueError(f"requests need 0 <= min_requests <= max_requests, not {least}, {most}")
+
+
+def _check_weight(name: str, requests: float) -> None:
+    if not 0.0 < requests < math.inf:
+        raise ValueError(f"{name} must be a number above 0, not {requests}")
 
 
 def _check_rate(name: str, rate: float) -> None:
@@ -310,10 +318,16 @@ def _check_rate(name: str, rate: float) -> None:
         raise ValueError(f"{name} must be at least 0 and below 1, not {rate}")
 
 
+def _check_difference(difference: float) -> None:
+    if not 0.0 < difference < 1.0:
+        raise ValueError(
+            "smallest_difference must be above 0 (no sample proves that two rates are equal) and below 1, "
+            f"not {difference}"
+        )
+
+
 def _check_one_look(alpha: float, beta: float, difference: float, least: int) -> None:
     _check_levels(alpha, beta)
-    _check_rate("smallest_difference", difference)
-    if difference == 0.0:
-        raise ValueError("smallest_difference must be above 0: no sample proves that two rates are equal")
-    if least < 1:
+    _check_difference(difference)
+    if not 1 <= least < math.inf:
         raise ValueError(f"min_requests must be at least 1, not {least}")

@@ -28,6 +28,8 @@ class World:
     icc : correlation of the errors of one arm within a scrape (beta-binomial). ``shared_bursts``: both arms
         have the same bursts, as a common dependency gives them.
     spread : deviation of the logarithm of the canary's own error rate, drawn once a rollout.
+    diurnal : traffic and errors swing over the day; ``steady_errors``: traffic alone.
+    rising : errors of both arms rise from a fifth of the rate to nearly twice the rate.
     planned : request counts are those planned instead of drawn.
     """
 
@@ -37,6 +39,8 @@ class World:
     error_rate: float = 0.01
     steps: bool = False
     diurnal: bool = False
+    steady_errors: bool = False
+    rising: bool = False
     icc: float = 0.0
     shared_bursts: bool = False
     spread: float = 0.0
@@ -53,7 +57,10 @@ class World:
         errors = np.full(self.looks, self.error_rate)
         if self.diurnal:
             rate *= 1.0 + 0.6 * np.sin(2 * np.pi * look / self.looks)
-            errors *= 1.0 + 0.8 * np.cos(2 * np.pi * look / self.looks)
+            swing = 0.0 if self.steady_errors else 0.8
+            errors *= 1.0 + swing * np.cos(2 * np.pi * look / self.looks)
+        if self.rising:
+            errors *= 1.0 - 0.8 * np.cos(np.pi * look / self.looks)
         shape = (streams, self.looks)
         share = self.odds * weights / (self.odds * weights + 100 - weights)
         canary, stable = np.broadcast_to(rate * share, shape), np.broadcast_to(rate * (1 - share), shape)

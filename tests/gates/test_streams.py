@@ -12,7 +12,7 @@ from rolloutsim.engine.gates import (
     Gate,
     GroupSequential,
     Sample,
-    TwoSampleBlocks,
+    SampleRatio,
     Verdict,
     start_gate,
     update,
@@ -62,7 +62,7 @@ def judged(gate: Gate, streams: Streams, row: int) -> tuple[int, int]:
 def test_every_stream_gets_the_verdicts_of_the_gate(gate: Gate) -> None:
     if isinstance(gate, GroupSequential):
         gate = replace(gate, planned_requests=1_500)
-    seen = set()
+    seen, passes = set(), set()
     for seed, ratio in ((1, 1.0), (2, 3.0), (3, 8.0)):
         streams = drawn(seed, ratio, fixed=isinstance(gate, GroupSequential))
         found = first_verdicts(gate, streams)
@@ -70,9 +70,10 @@ def test_every_stream_gets_the_verdicts_of_the_gate(gate: Gate) -> None:
             failed, passed = judged(gate, streams, row)
             assert found.failed[row] == failed, row
             seen.add(failed < LOOKS)
-            if not isinstance(gate, TwoSampleBlocks):
-                assert min(found.passed[row], found.failed[row]) == min(passed, failed), row
-    assert len(seen) == 2 or "SampleRatio" in type(gate).__name__
+            assert min(found.passed[row], found.failed[row]) == min(passed, failed), row
+            passes.add(passed < min(failed, LOOKS))
+    assert len(seen) == 2 or isinstance(gate, SampleRatio)
+    assert True in passes
 
 
 def test_a_group_sequential_gate_needs_planned_traffic() -> None:

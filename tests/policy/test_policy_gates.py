@@ -165,7 +165,7 @@ spec:
     [
         (("test: tTest",), "gate.test", "expected rateRatio or"),
         (("falseAbortRate: 0",), "gate.falseAbortRate", "falseAbortRate and missRate must lie between"),
-        (("falseAbortRate: 70%",), "gate.falseAbortRate", "between 0 and 0.5"),
+        (("falseAbortRate: 70%",), "gate.falseAbortRate", "between 1e-12 and 0.5"),
         (("falseAbortRate: .nan",), "gate.falseAbortRate", "expected a number"),
         (("falseAbortRate: often",), "gate.falseAbortRate", "expected a share"),
         (("margin: 0.5",), "gate.margin", "1 <= margin < smallestRatio"),

@@ -2,20 +2,23 @@
 
 Whoever looks again is told what the repetition costs. The first two pass when Newcombe's hybrid score
 interval of the difference lies below the smallest difference that matters (R. G. Newcombe, Statistics in
-Medicine 17, 1998, 873-890, method 10), the posterior by its own probability.
+Medicine 17, 1998, 873-890, method 10), the posterior by its own probability. Under several weights the first
+two compare weight by weight (`rolloutsim.engine.gates.strata`); the posterior pools, and warns of it.
 """
 
 from __future__ import annotations
 
 import math
 from statistics import NormalDist
+from typing import NamedTuple
 
 from rolloutsim.engine.gates.boundaries import peeking_risk
 from rolloutsim.engine.gates.evidence import Effect, Evidence, Verdict
 from rolloutsim.engine.gates.planning import before_any_verdict, more_requests, requests_for_difference
 from rolloutsim.engine.gates.posterior import posterior_worse
 from rolloutsim.engine.gates.samples import Arm, Sample
-from rolloutsim.engine.gates.state import GateState
+from rolloutsim.engine.gates.state import GateState, Stratum
+from rolloutsim.engine.gates.strata import Comparison, compare_all, tail_of
 from rolloutsim.policy.gates import BetaPosterior, FisherExact, TwoProportionZ
 
 __all__ = [
@@ -25,34 +28,41 @@ __all__ = [
     "fisher_p",
     "judge_fixed",
     "pooled_z",
-    "weight_warning",
 ]
 
 FixedGate = TwoProportionZ | FisherExact | BetaPosterior
 
 NORMAL = NormalDist()
 _NEGLIGIBLE = 1e-17
+_ENOUGH_BAD = 100
+"""Bad canary requests from which a normal approximation is good."""
 
 
-def judge_fixed(gate: FixedGate, state: GateState) -> tuple[Verdict, Evidence]:
-    """The verdict of one look at the counts so far; before ``min_requests`` there is no look."""
-    canary, stable = state.sample.canary, state.sample.stable
-    ready = canary.requests >= gate.min_requests and stable.requests > 0
-    low, high = difference_interval(canary, stable, gate.beta)
-    statistic, value, limit, p = _statistic(gate, canary, stable)
+def judge_fixed(gate: FixedGate, state: GateState, strata: tuple[Stratum, ...]) -> tuple[Verdict, Evidence]:
+    """The verdict of one look at the counts so far; before ``min_requests`` there is no look.
+
+    ``strata`` are those of a gate that compares weight by weight.
+    """
+    sample = state.sample
+    compared = _Compared(sample.stable, sample.canary, None)
+    if not isinstance(gate, BetaPosterior):
+        compared = _by_weight(strata)
+    ready = sample.canary.requests >= gate.min_requests and compared.stable.requests > 0
+    estimate, low, high = _difference(compared, gate.beta)
+    statistic, value, limit, p = _statistic(gate, compared)
     verdict = Verdict.CONTINUE
     if ready:
-        verdict = _verdict(gate, value, limit, high, canary, stable)
+        verdict = _verdict(gate, value, limit, high, compared)
     missing, requests = "", None
     if verdict in (Verdict.CONTINUE, Verdict.INCONCLUSIVE):
-        missing, requests = _missing(gate, state.sample, ready)
+        missing, requests = _missing(gate, sample, ready)
     effect = Effect(
         measure="rate difference",
-        estimate=canary.rate - stable.rate if canary.requests and stable.requests else None,
+        estimate=estimate,
         low=low,
         high=high,
         confidence=1.0 - 2.0 * gate.beta,
-        method="Newcombe, holds at one look",
+        method="Mantel-Haenszel, holds at one look" if compared.strata else "Newcombe, holds at one look",
     )
     evidence = Evidence(
         statistic=statistic,
@@ -60,14 +70,35 @@ def judge_fixed(gate: FixedGate, state: GateState) -> tuple[Verdict, Evidence]:
         limit=limit,
         p=p,
         effect=effect,
-        canary=canary,
-        stable=stable,
+        canary=sample.canary,
+        stable=sample.stable,
         looks=state.looks,
         missing=missing,
         missing_requests=requests,
         warnings=_warnings(gate, state),
     )
     return verdict, evidence
+
+
+class _Compared(NamedTuple):
+    """The arms, if they met under one weight; ``strata`` sums up several."""
+
+    stable: Arm
+    canary: Arm
+    strata: Comparison | None
+
+
+def _by_weight(strata: tuple[Stratum, ...]) -> _Compared:
+    both = [one for one in strata if one.canary.requests and one.stable.requests]
+    if not both:
+        return _Compared(Arm(), Arm(), None)
+    if len(both) == 1:
+        return _Compared(both[0].stable, both[0].canary, None)
+    stable, canary = (
+        Arm(sum(arm.requests for arm in arms), sum(arm.bad for arm in arms))
+        for arms in ([one.stable for one in both], [one.canary for one in both])
+    )
+    return _Compared(stable, canary, compare_all(both))
 
 
 def pooled_z(canary: Arm, stable: Arm) -> float:
@@ -109,33 +140,36 @@ def difference_interval(canary: Arm, stable: Arm, beta: float) -> tuple[float, f
     )
 
 
-def weight_warning(state: GateState) -> tuple[str, ...]:
-    """A warning for tests on pooled counts once the weight has changed."""
-    if not state.weight_changed:
-        return ()
-    return (
-        "the weight changed while counting: if the error rate of the service changed too, the arms saw "
-        "different hours; a RateRatio gate is exact here",
-    )
+def _difference(compared: _Compared, beta: float) -> tuple[float | None, float, float]:
+    """Canary rate minus stable rate, None without data, and its interval."""
+    strata = compared.strata
+    if strata is not None:
+        estimate = float(strata.difference)
+        half = NORMAL.inv_cdf(1.0 - beta) * float(strata.deviation)
+        return estimate, max(estimate - half, -1.0), min(estimate + half, 1.0)
+    both = compared.canary.requests and compared.stable.requests
+    estimate_or_none = compared.canary.rate - compared.stable.rate if both else None
+    return estimate_or_none, *difference_interval(compared.canary, compared.stable, beta)
 
 
-def _statistic(gate: FixedGate, canary: Arm, stable: Arm) -> tuple[str, float, float, float | None]:
+def _statistic(gate: FixedGate, compared: _Compared) -> tuple[str, float, float, float | None]:
     """Name, value, the value at which the gate fails, and the p-value."""
+    stable, canary, strata = compared
     if isinstance(gate, BetaPosterior):
         return "posterior probability", posterior_worse(canary, stable, gate.margin), 1.0 - gate.alpha, None
     if isinstance(gate, FisherExact):
-        p = fisher_p(canary, stable)
+        p = fisher_p(canary, stable) if strata is None else float(tail_of(strata)[0])
         return "p-value", p, gate.alpha, p
-    z = pooled_z(canary, stable)
+    z = pooled_z(canary, stable) if strata is None else float(strata.z)
     return "z", z, NORMAL.inv_cdf(1.0 - gate.alpha), 0.5 * math.erfc(z / math.sqrt(2.0))
 
 
-def _verdict(gate: FixedGate, value: float, limit: float, high: float, canary: Arm, stable: Arm) -> Verdict:
+def _verdict(gate: FixedGate, value: float, limit: float, high: float, compared: _Compared) -> Verdict:
     fails = value <= limit if isinstance(gate, FisherExact) else value >= limit
     if fails:
         return Verdict.FAIL
     if isinstance(gate, BetaPosterior):
-        passes = posterior_worse(canary, stable, gate.smallest_difference) <= gate.beta
+        passes = posterior_worse(compared.canary, compared.stable, gate.smallest_difference) <= gate.beta
     else:
         passes = high < gate.smallest_difference
     return Verdict.PASS if passes else Verdict.INCONCLUSIVE
@@ -158,17 +192,27 @@ def _missing(gate: FixedGate, sample: Sample, ready: bool) -> tuple[str, int | N
 
 
 def _warnings(gate: FixedGate, state: GateState) -> tuple[str, ...]:
-    warnings = weight_warning(state)
     if isinstance(gate, BetaPosterior):
-        warnings += (
+        pooled = (
+            "the weight changed while counting: if the error rate of the service changed too, the arms saw "
+            "different hours; a RateRatio gate is exact here",
+        )
+        return (
+            *(pooled if state.weight_changed else ()),
             "a posterior probability is not a false-abort rate: with repeated looks it stops good canaries "
             f"about as often as a one-sided z, {peeking_risk(state.looks, gate.alpha):.1%} at "
             f"{max(state.looks, 1)} looks",
         )
-    elif state.looks > 1:
+    warnings: tuple[str, ...] = ()
+    if state.looks > 1:
         warnings += (
             f"looked at {state.looks} times: made for one look at {gate.alpha:.1%}, it then stops about "
             f"{peeking_risk(state.looks, gate.alpha):.1%} of good canaries (evenly spaced looks)",
+        )
+    if isinstance(gate, TwoProportionZ) and state.looks > 0 and state.sample.canary.bad < _ENOUGH_BAD:
+        warnings += (
+            f"{state.sample.canary.bad:,} bad canary requests: with fewer than {_ENOUGH_BAD} the normal "
+            f"approximation stops more good canaries than {gate.alpha:.1%}; a FisherExact gate does not",
         )
     return warnings
 

@@ -1,44 +1,36 @@
-"""Judging `GroupSequential`: pooled z at a fixed number of looks, each with its boundary."""
+"""Judging `GroupSequential`: arms compared weight by weight at a fixed number of looks, with a boundary each.
+
+The score at a look is that of the tail of what was seen (`rolloutsim.engine.gates.strata.tail_z`), which
+keeps the promise with few bad requests, where a standardised difference does not.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from rolloutsim.engine.gates.boundaries import next_bound
 from rolloutsim.engine.gates.evidence import Effect, Evidence, Verdict
-from rolloutsim.engine.gates.fixed import difference_interval, pooled_z, weight_warning
+from rolloutsim.engine.gates.fixed import NORMAL
 from rolloutsim.engine.gates.planning import more_requests
-from rolloutsim.engine.gates.samples import Arm, Sample
-from rolloutsim.engine.gates.state import GateState, Look, Looked
+from rolloutsim.engine.gates.samples import Sample
+from rolloutsim.engine.gates.state import GateState, Look, Looked, Stratum
+from rolloutsim.engine.gates.strata import Comparison, compare_all, tail_z
 from rolloutsim.policy.gates import GroupSequential
 
-__all__ = ["judge_groups", "take_look"]
+__all__ = ["judge_groups", "stage_of"]
 
 
-def take_look(gate: GroupSequential, looked: Looked, now: Sample) -> Looked:
-    """Look if a further ``1 / looks`` of the planned information is there; else as before.
+def judge_groups(gate: GroupSequential, state: GateState, looked: Looked) -> tuple[Looked, Verdict, Evidence]:
+    """The verdict at the last look; between looks nothing changes.
 
-    When to look depends on request counts alone, never on errors.
+    A look is taken if a further ``1 / looks`` of the planned information is there. That depends on request
+    counts alone, never on errors.
     """
-    fraction = _fraction(gate, now)
-    before = looked.looks[-1].fraction if looked.looks else 0.0
-    if _stage(gate, fraction) <= _stage(gate, before):
-        return looked
-    bound = next_bound(
-        tuple(look.fraction for look in looked.looks),
-        tuple(look.bound for look in looked.looks),
-        fraction,
-        gate.alpha,
-        gate.spending,
-    )
-    return Looked((*looked.looks, Look(fraction, bound, pooled_z(now.canary, now.stable))), now)
-
-
-def judge_groups(gate: GroupSequential, state: GateState, looked: Looked) -> tuple[Verdict, Evidence]:
-    """The verdict at the last look taken; between looks nothing changes."""
+    looked = _look(gate, looked, state.sample)
     last = looked.looks[-1] if looked.looks else None
-    canary, stable = looked.sample.canary, looked.sample.stable
-    verdict = _verdict(gate, looked, last)
+    compared = compare_all(looked.judged)
+    verdict = _verdict(gate, compared, last)
     missing, requests = "", None
     if verdict in (Verdict.CONTINUE, Verdict.INCONCLUSIVE):
         missing, requests = _missing(gate, state.sample, looked)
@@ -47,50 +39,63 @@ def judge_groups(gate: GroupSequential, state: GateState, looked: Looked) -> tup
         value=last.z if last else 0.0,
         limit=last.bound if last else math.inf,
         p=None,
-        effect=_effect(gate, canary, stable, last),
-        canary=canary,
-        stable=stable,
+        effect=_effect(gate, compared, last),
+        canary=looked.sample.canary,
+        stable=looked.sample.stable,
         looks=len(looked.looks),
         missing=missing,
         missing_requests=requests,
-        warnings=weight_warning(state),
     )
-    return verdict, evidence
+    return looked, verdict, evidence
 
 
-def _verdict(gate: GroupSequential, looked: Looked, last: Look | None) -> Verdict:
+def _look(gate: GroupSequential, looked: Looked, sample: Sample) -> Looked:
+    fraction = _fraction(gate, looked.strata)
+    last = looked.looks[-1].fraction if looked.looks else 0.0
+    if stage_of(gate, fraction) <= stage_of(gate, last):
+        return looked
+    bound = next_bound(
+        tuple(look.fraction for look in looked.looks),
+        tuple(look.bound for look in looked.looks),
+        fraction,
+        gate.alpha,
+        gate.spending,
+    )
+    look = Look(fraction, bound, float(tail_z(compare_all(looked.strata))))
+    return Looked(looked.strata, (*looked.looks, look), sample, looked.strata)
+
+
+def stage_of(gate: GroupSequential, fraction: float) -> int:
+    """How many looks a fraction of the planned information is worth."""
+    return int(fraction * gate.looks + 1e-9)
+
+
+def _fraction(gate: GroupSequential, strata: Sequence[Stratum]) -> float:
+    information = 0.0
+    for one in strata:
+        canary, stable = one.canary.requests, one.stable.requests
+        if canary and stable:
+            information += canary * stable / (canary + stable)
+    return min(information / gate.planned_requests, 1.0)
+
+
+def _verdict(gate: GroupSequential, compared: Comparison, last: Look | None) -> Verdict:
     if last is None:
         return Verdict.CONTINUE
     if last.z >= last.bound:
         return Verdict.FAIL
-    if _stage(gate, last.fraction) < gate.looks:
+    if stage_of(gate, last.fraction) < gate.looks:
         return Verdict.CONTINUE
-    _, high = difference_interval(looked.sample.canary, looked.sample.stable, gate.beta)
+    high = compared.difference + NORMAL.inv_cdf(1.0 - gate.beta) * compared.deviation
     return Verdict.PASS if high < gate.smallest_difference else Verdict.INCONCLUSIVE
 
 
-def _fraction(gate: GroupSequential, sample: Sample) -> float:
-    canary, stable = sample.canary.requests, sample.stable.requests
-    if not (canary and stable):
-        return 0.0
-    return min(canary * stable / (canary + stable) / gate.planned_requests, 1.0)
-
-
-def _stage(gate: GroupSequential, fraction: float) -> int:
-    return int(fraction * gate.looks + 1e-9)
-
-
-def _effect(gate: GroupSequential, canary: Arm, stable: Arm, last: Look | None) -> Effect:
+def _effect(gate: GroupSequential, compared: Comparison, last: Look | None) -> Effect:
     """Repeated confidence interval (C. Jennison and B. W. Turnbull, J. R. Statist. Soc. B 51, 1989)."""
     estimate, low, high = None, -1.0, 1.0
     if last is not None:
-        estimate = canary.rate - stable.rate
-        # One event and one success added keep an arm without errors from looking certain.
-        variance = sum(
-            (arm.bad + 1.0) * (arm.requests - arm.bad + 1.0) / (arm.requests + 2.0) ** 3
-            for arm in (canary, stable)
-        )
-        half = last.bound * math.sqrt(variance)
+        estimate = float(compared.difference)
+        half = last.bound * float(compared.deviation)
         low, high = max(estimate - half, -1.0), min(estimate + half, 1.0)
     return Effect(
         measure="rate difference",
@@ -103,17 +108,16 @@ def _effect(gate: GroupSequential, canary: Arm, stable: Arm, last: Look | None) 
 
 
 def _missing(gate: GroupSequential, sample: Sample, looked: Looked) -> tuple[str, int | None]:
-    stage = _stage(gate, looked.looks[-1].fraction) if looked.looks else 0
+    stage = stage_of(gate, looked.looks[-1].fraction) if looked.looks else 0
     if stage >= gate.looks:
         return (
             f"the planned information is used up and {gate.smallest_difference:.2%} is not ruled out: "
             "plan more requests",
             None,
         )
-    wanted = gate.planned_requests * (stage + 1) / gate.looks
+    wanted = gate.planned_requests * ((stage + 1) / gate.looks - _fraction(gate, looked.strata))
     canary, stable = sample.canary.requests, sample.stable.requests
     if not (canary and stable):
         return f"no two arms yet; the next look needs {math.ceil(wanted):,} effective requests", None
-    share = stable / (canary + stable)
-    count = max(math.ceil(wanted / share) - canary, 1)
+    count = max(math.ceil(wanted * (canary + stable) / stable - 1e-6), 1)
     return f"look {len(looked.looks) + 1} needs {more_requests(count)}", count

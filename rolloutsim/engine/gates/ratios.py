@@ -9,7 +9,7 @@ from rolloutsim.engine.gates.confidence import requests_until_below, surely_belo
 from rolloutsim.engine.gates.evidence import Effect, Evidence, Verdict
 from rolloutsim.engine.gates.mixtures import EITHER, Mixture, ratio_sequence, share_log_e, share_of, wins
 from rolloutsim.engine.gates.planning import before_any_verdict, more_requests
-from rolloutsim.engine.gates.samples import Sample
+from rolloutsim.engine.gates.samples import Sample, compares
 from rolloutsim.engine.gates.state import GateState, Tallied, Tally
 from rolloutsim.policy.gates import EventShare, RateRatio, SampleRatio
 
@@ -32,7 +32,7 @@ def tally(gate: RatioGate, memory: Tallied, before: Sample, now: Sample) -> Tall
     else:
         canary = now.canary.bad - before.canary.bad
         stable = now.stable.bad - before.stable.bad
-    if not (canary or stable) or not 0.0 < weight < 100.0:
+    if not ((canary or stable) and compares(weight)):
         return memory
     tallies, found = [], False
     for old in memory.tallies:
@@ -165,7 +165,7 @@ def _missing(
 def _to_pass(gate: RatioGate, sample: Sample, refused: float, against_bad: float) -> tuple[str, int | None]:
     """Requests until a canary like stable has refuted the ratio ``refused``, by its growth per event."""
     weight = sample.weight_percent
-    if not 0.0 < weight < 100.0:
+    if not compares(weight):
         return f"the weight is {weight:g} %: there are no two arms to compare", None
     p, q = share_of(1.0, weight), share_of(refused, weight)
     growth = p * math.log(p / q) + (1.0 - p) * math.log((1.0 - p) / (1.0 - q))

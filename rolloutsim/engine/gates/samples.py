@@ -9,7 +9,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-__all__ = ["NOTHING", "Arm", "Sample", "arm_above_edge"]
+__all__ = ["NOTHING", "Arm", "Sample", "arm_above_edge", "compares"]
+
+_LEAST_WEIGHT_PERCENT = 1e-9
+"""Below one request in a hundred billion an arm counts as one without traffic."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,14 +21,14 @@ class Arm:
 
     Raises
     ------
-    ValueError : a negative count, or more bad requests than requests.
+    ValueError : a negative or infinite count, or more bad requests than requests.
     """
 
     requests: int = 0
     bad: int = 0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.bad <= self.requests:
+        if not 0 <= self.bad <= self.requests < math.inf:
             raise ValueError(f"an arm needs 0 <= bad <= requests, not {self.bad} of {self.requests}")
 
     @property
@@ -57,6 +60,11 @@ class Sample:
 
 NOTHING = Sample(Arm(), Arm(), 0.0)
 """Before anything was counted."""
+
+
+def compares(weight_percent: float) -> bool:
+    """Whether both arms have traffic at this weight, so that they can be compared."""
+    return _LEAST_WEIGHT_PERCENT <= weight_percent <= 100.0 - _LEAST_WEIGHT_PERCENT
 
 
 def arm_above_edge(buckets: tuple[tuple[float, int], ...], edge_s: float) -> Arm:

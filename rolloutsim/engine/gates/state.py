@@ -5,9 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rolloutsim.engine.gates.evidence import Evidence, Verdict
-from rolloutsim.engine.gates.samples import NOTHING, Sample
+from rolloutsim.engine.gates.samples import NOTHING, Arm, Sample
 
-__all__ = ["GateState", "GateStep", "Look", "Looked", "Memory", "Tallied", "Tally", "Wealth"]
+__all__ = [
+    "Counted",
+    "GateState",
+    "GateStep",
+    "Look",
+    "Looked",
+    "Memory",
+    "Stratum",
+    "Tallied",
+    "Tally",
+    "Wealth",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +61,32 @@ class Look:
 
 
 @dataclass(frozen=True, slots=True)
-class Looked:
-    """All looks so far, and the sample at the last."""
+class Stratum:
+    """What both arms had while one weight was in force."""
 
+    weight_percent: float
+    stable: Arm
+    canary: Arm
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """Counts by weight."""
+
+    strata: tuple[Stratum, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """Counts by weight, all looks so far, and at the last of them the sample and the counts by weight."""
+
+    strata: tuple[Stratum, ...] = ()
     looks: tuple[Look, ...] = ()
     sample: Sample = NOTHING
+    judged: tuple[Stratum, ...] = ()
 
 
-Memory = Tallied | Wealth | Looked
+Memory = Tallied | Wealth | Counted | Looked
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,11 +16,12 @@ from dataclasses import replace
 from rolloutsim.engine.gates.blocks import add_block, judge_blocks
 from rolloutsim.engine.gates.evidence import Evidence, Verdict
 from rolloutsim.engine.gates.fixed import judge_fixed
-from rolloutsim.engine.gates.groups import judge_groups, take_look
+from rolloutsim.engine.gates.groups import judge_groups
 from rolloutsim.engine.gates.objective import judge_objective
 from rolloutsim.engine.gates.ratios import judge_ratio, tally
 from rolloutsim.engine.gates.samples import Sample
-from rolloutsim.engine.gates.state import GateState, GateStep, Looked, Memory, Tallied, Wealth
+from rolloutsim.engine.gates.state import Counted, GateState, GateStep, Looked, Memory, Tallied, Wealth
+from rolloutsim.engine.gates.strata import count_by_weight
 from rolloutsim.policy.gates import (
     BetaPosterior,
     EventShare,
@@ -34,7 +35,7 @@ from rolloutsim.policy.gates import (
     WaldSprt,
 )
 
-__all__ = ["start_gate", "update"]
+__all__ = ["absorb", "refusal", "start_gate", "update"]
 
 _ENDS = {
     WaldSprt: (Verdict.FAIL, Verdict.PASS),
@@ -50,6 +51,8 @@ def start_gate(gate: Gate) -> GateState:
         return GateState(memory=Wealth())
     if isinstance(gate, GroupSequential):
         return GateState(memory=Looked())
+    if isinstance(gate, TwoProportionZ | FisherExact):
+        return GateState(memory=Counted())
     return GateState()
 
 
@@ -60,25 +63,39 @@ def update(gate: Gate, state: GateState, sample: Sample) -> GateStep:
     ------
     TypeError : ``state`` belongs to another kind of gate.
     """
-    refusal = _refusal(state.sample, sample)
-    ended = state.verdict in _ENDS.get(type(gate), (Verdict.FAIL,))
-    if not (refusal or ended or _same_counts(state.sample, sample)):
-        state = _count(gate, state, sample)
+    why = refusal(state.sample, sample)
+    if not (why or _counts_no_further(gate, state, sample)):
+        looked = sample.canary.requests >= max(_least(gate), 1)
+        state = replace(_count(gate, state, sample), looks=state.looks + looked)
     memory, verdict, evidence = _judge(gate, state)
     if memory != state.memory or verdict is not state.verdict:
         state = GateState(state.sample, state.looks, verdict, state.weight_changed, memory)
-    if refusal:
-        evidence = replace(evidence, warnings=(*evidence.warnings, refusal))
+    if why:
+        evidence = replace(evidence, warnings=(*evidence.warnings, why))
     return GateStep(state, verdict, evidence)
+
+
+def absorb(gate: Gate, state: GateState, sample: Sample) -> GateState:
+    """Count a sample without looking: what came under an earlier weight, told together with what came later.
+
+    A sample that `update` would refuse changes nothing.
+    """
+    if refusal(state.sample, sample) or _counts_no_further(gate, state, sample):
+        return state
+    return _count(gate, state, sample)
+
+
+def _counts_no_further(gate: Gate, state: GateState, sample: Sample) -> bool:
+    ended = state.verdict in _ENDS.get(type(gate), (Verdict.FAIL,))
+    return ended or _same_counts(state.sample, sample)
 
 
 def _count(gate: Gate, state: GateState, sample: Sample) -> GateState:
     before = state.sample
     counted = before.canary.requests + before.stable.requests > 0
-    enough = sample.canary.requests >= max(_least(gate), 1)
     return GateState(
         sample,
-        state.looks + enough,
+        state.looks,
         state.verdict,
         state.weight_changed or (counted and sample.weight_percent != before.weight_percent),
         _remember(gate, state.memory, before, sample),
@@ -96,7 +113,9 @@ def _remember(gate: Gate, memory: Memory | None, before: Sample, now: Sample) ->
         case TwoSampleBlocks(), Wealth():
             return add_block(gate, memory, before, now)
         case GroupSequential(), Looked():
-            return take_look(gate, memory, now)
+            return replace(memory, strata=count_by_weight(memory.strata, before, now))
+        case ((TwoProportionZ() | FisherExact()), Counted()):
+            return Counted(count_by_weight(memory.strata, before, now))
     return memory
 
 
@@ -108,11 +127,13 @@ def _judge(gate: Gate, state: GateState) -> tuple[Memory | None, Verdict, Eviden
         case TwoSampleBlocks(), Wealth():
             return memory, *judge_blocks(gate, state, memory)
         case GroupSequential(), Looked():
-            return memory, *judge_groups(gate, state, memory)
+            return judge_groups(gate, state, memory)
         case WaldSprt(), None:
             return memory, *judge_objective(gate, state)
-        case ((TwoProportionZ() | FisherExact() | BetaPosterior()), None):
-            return memory, *judge_fixed(gate, state)
+        case ((TwoProportionZ() | FisherExact()), Counted()):
+            return memory, *judge_fixed(gate, state, memory.strata)
+        case BetaPosterior(), None:
+            return memory, *judge_fixed(gate, state, ())
     raise TypeError(f"this state does not belong to a {type(gate).__name__}")
 
 
@@ -120,7 +141,7 @@ def _same_counts(before: Sample, now: Sample) -> bool:
     return before.canary == now.canary and before.stable == now.stable
 
 
-def _refusal(before: Sample, now: Sample) -> str:
+def refusal(before: Sample, now: Sample) -> str:
     """Why a sample cannot be counted: the first counter that went backwards, or nothing."""
     for name, old, new in (("canary", before.canary, now.canary), ("stable", before.stable, now.stable)):
         for what, was, became in (
