@@ -82,7 +82,9 @@ def replay(
         with progress(one.name) as tick:
             answers.append(played(found, one, play, runs=runs, seed=seed, progress=tick))
     names = [play.name for _, play in pairs]
-    text = _as_json(answers) if output is Form.JSON else "\n".join(_table(found, names, answers)) + "\n"
+    text = (
+        _as_json(found, answers) if output is Form.JSON else "\n".join(_table(found, names, answers)) + "\n"
+    )
     _write(text, out)
 
 
@@ -94,10 +96,17 @@ def _write(text: str, out: Path | None) -> None:
             out.write_text(text, encoding="utf-8", newline="\n")
 
 
-def _as_json(answers: Sequence[Replay]) -> str:
-    from rolloutsim.evidence.incidents.quantity import as_json
+def _as_json(incident: Incident, answers: Sequence[Replay]) -> str:
+    from rolloutsim.evidence.incidents.quantity import as_json, quantities
 
-    document = {"apiVersion": API_VERSION, "kind": "Replay", "spec": [as_json(answer) for answer in answers]}
+    document = {
+        "apiVersion": API_VERSION,
+        "kind": "Replay",
+        "title": incident.title,
+        "model": [{"what": path, **as_json(one)} for path, one in quantities(incident.model)],
+        "sources": [as_json(source) for source in incident.sources],
+        "spec": [as_json(answer) for answer in answers],
+    }
     return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 

@@ -33,14 +33,24 @@ def replay_bundle(
     if faithful:
         told += [retell(policy, bundle, timeline) for policy in chosen_policies(policies)]
     if output is Form.JSON:
-        return _as_json(told, faithful), faithful
+        return _as_json(bundle, timeline, told, faithful), faithful
     return "\n".join(_table(bundle, timeline, told, faithful)) + "\n", faithful
 
 
-def _as_json(told: Sequence[Retold], faithful: bool) -> str:
+def _as_json(bundle: Bundle, timeline: Timeline, told: Sequence[Retold], faithful: bool) -> str:
     from rolloutsim.evidence.incidents.quantity import as_json
 
-    spec = {"faithful": faithful, "policies": [as_json(one) for one in told]}
+    recording = {
+        "name": bundle.name,
+        "label": bundle.label,
+        "stable": timeline.stable,
+        "new": timeline.new,
+        "started_ms": timeline.started_ms,
+        "interval_ms": bundle.interval_ms,
+        "gaps": len(bundle.gaps),
+        "gaps_s": sum(gap.end_ms - gap.start_ms for gap in bundle.gaps) / 1000,
+    }
+    spec = {"faithful": faithful, "recording": recording, "policies": [as_json(one) for one in told]}
     document = {"apiVersion": API_VERSION, "kind": "RecordedReplay", "spec": spec}
     return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 

@@ -10,6 +10,7 @@ from typing import Any
 from rolloutsim.errors import InputError, Position
 from rolloutsim.report.comparison import comparison_page
 from rolloutsim.report.page import Page, render
+from rolloutsim.report.recorded import recorded_page
 from rolloutsim.report.replay import replay_page
 from rolloutsim.report.timeline import timeline_page
 from rolloutsim.report.vetting import vetting_page
@@ -21,6 +22,7 @@ PAGES: Mapping[str, Callable[[Mapping[str, Any]], Page]] = {
     "Simulation": comparison_page,
     "Comparison": comparison_page,
     "Replay": replay_page,
+    "RecordedReplay": recorded_page,
     "Vetting": vetting_page,
 }
 """The page of each kind of JSON document."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from rolloutsim.report.costs import Cost, cost_picture
 from rolloutsim.report.numbers import MISSING, count, duration, percent
 from rolloutsim.report.page import Block, Page, Prose, Sheet, Tone, sentence
 
@@ -13,7 +14,9 @@ __all__ = ["replay_page"]
 Row = Mapping[str, Any]
 
 MISSED = "missed"
+BASES = ("source", "derived", "recalled", "assumed")
 COLUMNS = ("policy", "verdict", "after", "reached", "cost", "from", "to")
+MODEL_COLUMNS = ("number", "value", "range", "basis", "why")
 
 
 def replay_page(document: Mapping[str, Any]) -> Page:
@@ -29,6 +32,15 @@ def replay_page(document: Mapping[str, Any]) -> Page:
             f"Cost in {first['unit']}; 'from' and 'to' are its ends over all combinations of the assumed "
             "values. 'after' runs from the first step that reached anybody whom the fault can hit.",
         ),
+        cost_picture(
+            "Side by side",
+            [
+                Cost(row["policy"], row["harm"], row["optimistic"]["harm"], row["pessimistic"]["harm"])
+                for row in rows
+            ],
+            first["actual"],
+            first["unit"],
+        ),
         Prose("Why", tuple(f"{row['policy']}: {why}" for row in rows for why in _why(row)), listed=True),
         Prose(
             "Measured and modelled",
@@ -37,17 +49,52 @@ def replay_page(document: Mapping[str, Any]) -> Page:
                 "named in its record.",
                 "Every verdict is played by the same engine and the same queries as a real rollout; the "
                 "world around it is a model of the published facts, and what they leave open is assumed.",
-                *_turning(rows),
             ),
         ),
+        Prose(
+            "What would change the verdict",
+            tuple(_turning(rows)) or ("No combination of the assumed values gives another verdict.",),
+            listed=True,
+        ),
+        _model_card(document["model"]),
     ]
     caught = [row["policy"] for row in rows if row["verdict"] != MISSED]
     return Page(
-        f"{first['incident']}: replayed",
+        f"{first['incident']}: {document['title']}",
         _verdict(rows, caught),
         Tone.GOOD if len(caught) == len(rows) else Tone.BAD if not caught else Tone.OPEN,
         tuple(blocks),
-        (f"{len(first['runs'])} runs of each at the stated values",),
+        (
+            f"{len(first['runs'])} runs of each at the stated values",
+            *(
+                f"{source['organisation']}, {source['date']}: {source['title']}, {source['address']}"
+                for source in document["sources"]
+            ),
+        ),
+    )
+
+
+def _model_card(model: Sequence[Row]) -> Sheet:
+    """Every number of the model and how it is known; those that are not from a source first."""
+    doubtful = [one for one in model if one["low"] is not None]
+    others = [one for one in model if one["low"] is None]
+    counts = {basis: sum(one["basis"] == basis for one in model) for basis in BASES}
+    known = ", ".join(f"{number} {basis}" for basis, number in counts.items() if number)
+    return Sheet(
+        "Model card",
+        MODEL_COLUMNS,
+        tuple(
+            (
+                one["what"],
+                f"{one['value']:g}",
+                MISSING if one["low"] is None else f"{one['low']:g} to {one['high']:g}",
+                one["basis"],
+                one["note"] or MISSING,
+            )
+            for one in (*doubtful, *others)
+        ),
+        frozenset({1, 2}),
+        f"Model, with assumptions listed: {known}. What has a range was played at both its ends.",
     )
 
 

@@ -33,6 +33,7 @@ from rolloutsim.policy import load_policy
 from rolloutsim.prometheus import Server
 from rolloutsim.promql import SeriesStore
 from rolloutsim.promql.intake import sample_records
+from rolloutsim.report import report
 from rolloutsim.serve import QueryApi, QueryServer
 from rolloutsim.sim.run import trace_run
 from rolloutsim.sim.scenario_file import load_scenario
@@ -40,6 +41,7 @@ from rolloutsim.trace import write_trace
 
 ROOT = Path(__file__).parents[3]
 RAN = ROOT / "scenarios/policies/httproute-canary.yaml"
+STAGED = "data/incidents/policies/staged-5xx.yaml"
 START = 1_767_571_200_000
 app = typer.Typer()
 app.command()(record)
@@ -93,13 +95,21 @@ def test_record_then_replay(url: str, rollout: Path, tmp_path: Path) -> None:
     assert "2/2   all" in told.output
     assert "modelled from there on" in told.output
     assert "extrapolation: from" in told.output
-    unfaithful = run(
-        "replay", bundle, "--ran", "data/incidents/policies/staged-5xx.yaml", "--as-run", rollout
-    )
+    unfaithful = run("replay", bundle, "--ran", STAGED, "--as-run", rollout)
     assert unfaithful.exit_code == 1
     assert "no other policy was played" in " ".join(unfaithful.output.split())
-    answer = json.loads(run("replay", bundle, "--ran", RAN, "--as-run", rollout, "-o", "json").output)
+    asked = ("replay", bundle, "--ran", RAN, "--as-run", rollout, "-p", "warn-only-5xx", "-o", "json")
+    answer = json.loads(run(*asked).output)
     assert answer["spec"]["faithful"]
+    file = tmp_path / "answer.json"
+    file.write_text(json.dumps(answer), encoding="utf-8")
+    page = report(file)
+    assert "all of it is measured" in page
+    assert "modelled from there on" in page
+    assert "extrapolation from" in page
+    file.write_text(unfaithful_json := run(*asked[:3], STAGED, *asked[4:]).output, encoding="utf-8")
+    assert not json.loads(unfaithful_json)["spec"]["faithful"]
+    assert "was decided otherwise than then" in report(file)
     assert answer["spec"]["policies"][0]["end"] == "aborted"
     without = run("replay", bundle, "--ran", RAN)
     assert isinstance(without.exception, TimelineError)
