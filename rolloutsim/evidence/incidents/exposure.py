@@ -12,12 +12,16 @@ from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from rolloutsim.evidence.incidents.record import Clock, Cohort, Model, Play, Point, Reach, SignalPoint
 from rolloutsim.sim.randomness import Stream
 
-__all__ = ["Course", "Exposure", "Population", "Slice"]
+__all__ = ["LONGEST_S", "Course", "Exposure", "Population", "Slice"]
 
 _ROUNDING = 1e-9
+LONGEST_S = 8 * 3600.0
+"""How long a rollout may take; it is looked at no longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +47,11 @@ class Course:
         return cls(tuple(starts), tuple(values), tuple(slopes))
 
     @classmethod
-    def failing(cls, points: Iterable[Point], dormant: float = 0.0) -> Course:
-        """The share that fails."""
-        return cls.of([(p.at, p.failing.value, p.ramp) for p in points], dormant)
+    def failing(cls, points: Iterable[Point], dormant: float = 0.0, repeats: float | None = None) -> Course:
+        """The share that fails; with ``repeats`` the points begin anew after so many seconds."""
+        once = [(point.at, point.failing.value, point.ramp) for point in points]
+        begins = [0.0] if repeats is None else np.arange(0.0, LONGEST_S, repeats).tolist()
+        return cls.of([(begin + at, value, ramp) for begin in begins for at, value, ramp in once], dormant)
 
     @classmethod
     def level(cls, points: Iterable[SignalPoint], dormant: float = 0.0) -> Course:
@@ -126,7 +132,10 @@ class Exposure:
     def __init__(self, model: Model, population: Population, dormant_s: float, *, faulty: bool) -> None:
         self.model = model
         self.population = population
-        self.course = Course.failing(model.fault.course, dormant_s)
+        repeats = model.fault.repeats_s
+        self.course = Course.failing(
+            model.fault.course, dormant_s, None if repeats is None else repeats.value
+        )
         self.every = model.fault.clock is Clock.REACH
         self.slices: list[Slice] = []
         self.weight = 0.0

@@ -210,12 +210,23 @@ class Fault:
     """What the change does, and which share of the failures a signal shows (0: blind, 1: all).
 
     ``slower``: by how much longer than usual a request takes (9: ten times as long), on the same clock.
+    ``repeats_s``: after so many seconds the course begins anew, for faults that come and go (not with the
+    clock reach); where chance decides about each round, its points hold the mean.
     """
 
     clock: Clock
     course: tuple[Point, ...]
     shows: Mapping[str, Quantity]
     slower: tuple[SignalPoint, ...] = ()
+    repeats_s: Quantity | None = None
+
+    @model_validator(mode="after")
+    def _in_rounds(self) -> Fault:
+        if self.repeats_s is not None:
+            least = min(self.repeats_s.value, self.repeats_s.low or self.repeats_s.value)
+            if self.clock is Clock.REACH or least < max(1.0, self.course[-1].at):
+                raise ValueError("repeats_s is shorter than the course, or the clock is reach; lengthen it")
+        return self
 
     @field_validator("course")
     @classmethod
@@ -240,7 +251,8 @@ class Model:
     ``requests_per_s``: the rate that the gates' metrics see. ``counted``: unit in which the result is
     told; with requests and ``published_rate`` the results are requests, else seconds of all traffic.
     ``metric_lag_s``: from a scrape to its sample in a query. ``way_back_s``: from the decision to the
-    last request on the bad version.
+    last request on the bad version. ``usual_errors``: share of the requests that fails anyway, on either
+    version (without it 0.1 %, the customary objective); what the fault does comes on top.
     """
 
     counts: Counts
@@ -251,6 +263,7 @@ class Model:
     metric_lag_s: Quantity
     way_back_s: Quantity
     signals: tuple[Signal, ...] = ()
+    usual_errors: Quantity | None = None
     published_rate: bool = False
     machines: Quantity | None = None
 

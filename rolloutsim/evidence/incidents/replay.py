@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from itertools import product
 from statistics import fmean, median
 
-from rolloutsim.evidence.incidents.exposure import Course
+from rolloutsim.evidence.incidents.exposure import LONGEST_S, Course
 from rolloutsim.evidence.incidents.quantity import Quantity, quantities, with_values
 from rolloutsim.evidence.incidents.record import Counts, Expectation, Incident, Model, Play
 from rolloutsim.evidence.incidents.sight import blindness
@@ -36,14 +36,13 @@ from rolloutsim.sim.scenario import (
 __all__ = ["Bound", "Ending", "Replay", "actual_harm", "harm_unit", "replay", "scenario_of"]
 
 RUNS = 20
-HORIZON_MS = 8 * 3_600_000
-"""How long a rollout may take; it is looked at no longer."""
+HORIZON_MS = round(1000 * LONGEST_S)
 AT_ONCE = Cluster(pod_ready=Delay(0), router_delay=Delay(0), weight_granularity=0.0)
 """A step reaches whom it reaches at once; the way back takes its time, which the incident states."""
 LATE_SHARE = 0.5
 """A rollout that is stopped with more of the population reached is stopped late."""
-BASELINE_ERRORS = 0.001
-"""Share of the requests that fails on a good version (the customary objective of 99.9 %)."""
+USUAL_ERRORS = 0.001
+"""Share of the requests that fails on a good version where a record does not say (an objective of 99.9 %)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +153,7 @@ def scenario_of(incident: Incident, model: Model | None = None) -> Scenario:
     service = Service(
         name=incident.id,
         traffic=Traffic(ConstantRate(model.requests_per_s.value)),
-        error_rate=BASELINE_ERRORS,
+        error_rate=USUAL_ERRORS if model.usual_errors is None else model.usual_errors.value,
         telemetry=Telemetry(lag_ms=lag_ms, counters_from_zero=True),
         operators=Operators(notice_excess=None),
         cluster=AT_ONCE,

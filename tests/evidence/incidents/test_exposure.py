@@ -29,6 +29,17 @@ def test_a_course_is_integrated_exactly() -> None:
     assert course.largest(1e9) == 0.9
 
 
+def test_a_course_that_comes_and_goes() -> None:
+    """Bad for the first two of every five minutes."""
+    incident = load_incident("crates-io-2023-07-20")
+    first = incident.model.fault.course[0]
+    points = (first, replace(first, at=120.0, failing=replace(first.failing, value=0.0)))
+    course = Course.failing(points, 60.0, 300.0)
+    assert [course.at(age) for age in (0, 60, 179, 180, 359, 360, 479, 480)] == [0, 1, 1, 0, 0, 1, 1, 0]
+    assert course.integral(0.0, 3660.0) == pytest.approx(12 * 120.0)
+    assert course.largest(100.0) == 1.0
+
+
 def test_instances_age_from_the_moment_at_which_they_took_the_change() -> None:
     incident = load_incident("afd-2025-10-29")
     truth = exposure(incident, incident.plays[0])

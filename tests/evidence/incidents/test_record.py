@@ -147,6 +147,13 @@ WRONG = {
         "outside its own range",
         "low <= value <= high",
     ),
+    "rounds that are shorter than the course": (
+        "    clock: age\n",
+        "    clock: age\n    repeats_s: {value: 0.5, basis: source}\n",
+        23,
+        "shorter than the course",
+        "lengthen it",
+    ),
     "unknown field": ("lesson: look", "leson: look", 1, "missing", "add it"),
     "NaN": ("requests_per_s: {value: 100", "requests_per_s: {value: .nan", 17, "finite number", ""),
     "shares beyond one": ("share: {value: 1,", "share: {value: 0.5,", 15, "add up to 0.5", "add up to 1"),
