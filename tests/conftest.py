@@ -16,7 +16,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--kubeconfig",
         default=None,
         metavar="FILE",
-        help="a cluster for the tests marked 'cluster', instead of the embedded API server",
+        help="a cluster for the tests marked 'cluster', instead of the embedded API server; write it with an "
+        "equals sign, since pytest takes a path alone for one of tests: -m cluster --kubeconfig=FILE",
     )
 
 
