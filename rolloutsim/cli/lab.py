@@ -159,9 +159,9 @@ def _inside(cluster: Lab, command: list[str], ended: threading.Event) -> int:
     environment = {
         **os.environ,
         "PATH": _programs(),
-        "KUBECONFIG": str(cluster.kubeconfig.resolve()),
+        "KUBECONFIG": str(cluster.kubeconfig),
         "ROLLOUTSIM_PROMETHEUS": cluster.metrics.url,
-        "ROLLOUTSIM_JOURNAL": str((cluster.directory / "journals").resolve()),
+        "ROLLOUTSIM_JOURNAL": str(cluster.directory / "journals"),
     }
     process = subprocess.Popen(command, env=environment)
     while process.poll() is None:
@@ -194,7 +194,7 @@ def _told(cluster: Lab, rate: float, demo: bool) -> str:
     metrics = cluster.metrics.url if cluster.metrics is not None else ""
     lines = [
         f"emulated cluster {VERSION['gitVersion']} (an emulator: no images run, nothing leaves this machine)",
-        f"  kubeconfig  {cluster.kubeconfig.resolve()}",
+        f"  kubeconfig  {cluster.kubeconfig}",
         f"  API         {cluster.server.url}",
         f"  router      {web}",
         f"  Prometheus  {metrics}",
@@ -203,7 +203,7 @@ def _told(cluster: Lab, rate: float, demo: bool) -> str:
         lines += [
             f"  services    {', '.join(HOSTS)}" + (f"; {rate:g} requests/s to each" if rate else ""),
             "try",
-            f"  export KUBECONFIG={cluster.kubeconfig.resolve()}",
+            f"  export KUBECONFIG={cluster.kubeconfig}",
             "  kubectl get deployments,services,httproutes,ingresses",
             f"  curl -H 'Host: {HOSTS[0]}' {web}/",
             "  kubectl set image deployment/api app=demo/api:2",

@@ -61,6 +61,7 @@ class Lab:
         calls_per_second: float = 20.0,
         job: Callable[[Object], int] = annotated_exit,
     ) -> None:
+        directory = directory.resolve()  # Prometheus reads a relative path from where its configuration is
         self.directory = directory
         certificate, key = self_signed(directory) if tls else (None, None)
         self.server = Server(port=port, certificate=certificate, key=key)

@@ -146,11 +146,11 @@ def test_the_end_of_the_lab_ends_its_command(tmp_path):
 @pytest.mark.slow
 @needs_traefik
 def test_the_guides_canary_catches_the_broken_release_and_rolls_back(tmp_path):
-    directory, scenarios = tmp_path / "lab", Path(__file__).parents[2] / "scenarios" / "lab"
-    words = ["lab", "up", "--dir", str(directory), "--", "rolloutsim", "run", str(scenarios / "canary.yaml")]
+    directory, scenarios = tmp_path / ".rolloutsim-lab", Path(__file__).parents[2] / "scenarios" / "lab"
+    words = ["lab", "up", "--", "rolloutsim", "run", str(scenarios / "canary.yaml")]
     words += ["--template", str(scenarios / "broken-release.yaml"), "--unvetted", "trying it"]
     program = [sys.executable, "-c", "from rolloutsim.cli import main; main()"]
-    ran = subprocess.run([*program, *words], capture_output=True, text=True, timeout=180)
+    ran = subprocess.run([*program, *words], capture_output=True, text=True, timeout=180, cwd=tmp_path)
     assert ran.returncode == 1, ran.stderr
     assert ran.stdout.startswith("aborted: ")
     assert "failed (4) > failureLimit (3)" in ran.stdout
