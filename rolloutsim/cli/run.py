@@ -217,10 +217,12 @@ def resumed(
     site: Site, namespace: str, name: str, found: Saved, manner: Manner, *, accept_drift: bool
 ) -> Exit:
     """Go on from the state in the cluster, if anything is left to do."""
+    from rolloutsim.cli.status import ago
     from rolloutsim.engine import deadline
     from rolloutsim.live.drift import drift
     from rolloutsim.live.executor import Ending, ending
     from rolloutsim.live.release import release_of
+    from rolloutsim.live.standing import holder_of
 
     commands = _left_there(found)
     if found.state is not None and found.plan:
@@ -246,6 +248,12 @@ def resumed(
                 Exit.NOT_VETTED,
             )
     record: dict[str, Any] = {"how": "resumed", "who": whoami()}
+    holder = holder_of(site.api, namespace, name, now_ms())
+    if holder is not None:
+        say(
+            f"{holder.identity} has its Lease, renewed {ago(holder.renewed_ms)} ago; waiting for its end, "
+            f"{LEASE_PATIENCE_MS // 1000} s at most"
+        )
     return execute(
         site,
         namespace,

@@ -352,6 +352,7 @@ def test_an_executor_that_slept_while_another_took_over_does_nothing(shop: Stage
     shop.waits_at(20)
     asleep.send_signal(signal.SIGSTOP)
     awake = shop.start("resume", "api", "--timeout", "30s")
+    shop.until(lambda: "has its Lease, renewed" in shop.errors(awake), "it is said who is waited for")
     shop.until(lambda: len(shop.journal_files()) == 2, "another one has taken over")
     assert shop.verb("promote", "api").exit_code == 0
     code, _ = shop.finish(awake)
