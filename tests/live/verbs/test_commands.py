@@ -177,13 +177,15 @@ def test_an_executor_that_renews_and_does_not_listen_is_put_out(shop: Stage) -> 
 
 @pytest.mark.slow
 def test_abort_from_an_empty_environment_elsewhere(shop: Stage, tmp_path: Path) -> None:
-    """A fresh virtual environment in another directory, and a kubeconfig: nothing else."""
+    """A virtual environment with what the image has, in another directory, and a kubeconfig: nothing else."""
     begun(shop)
     elsewhere = tmp_path / "elsewhere"
     venv.create(elsewhere / "venv", with_pip=True)
     python = elsewhere / "venv" / "bin" / "python"
     root = Path(__file__).parents[3]
-    subprocess.run([python, "-m", "pip", "install", "-q", root], check=True, cwd=elsewhere)
+    install = [python, "-m", "pip", "install", "-q"]
+    subprocess.run([*install, "-r", root / "deploy" / "requirements.txt"], check=True, cwd=elsewhere)
+    subprocess.run([*install, "--no-deps", root], check=True, cwd=elsewhere)
     aborted = subprocess.run(
         [elsewhere / "venv" / "bin" / "rolloutsim", "abort", "api", *shop.flags],
         cwd=elsewhere,
