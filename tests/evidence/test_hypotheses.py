@@ -327,7 +327,7 @@ def test_h8_without_the_label_requests_grow_as_one_over_w_squared():
 LOG_GATE = STARTER.replace("hash, valueFrom", "unused, valueFrom").split("successCondition")[0]
 
 
-def alarms(hits, rps, runs=100):
+def alarms(hits, rps, runs=60):
     query = f'log_new_error_classes{{service="api", hits="{hits}"}}'
     text = (
         LOG_GATE
