@@ -88,7 +88,10 @@ def up(
     with _locked(directory):
         cluster = Lab(directory, port=port, web_port=web_port, prometheus_port=prometheus_port)
         try:
-            with cluster, _filled(cluster, rate, demo) as told:
+            with cluster, _filled(cluster, rate, demo) as loaded:
+                told = _facts(cluster, rate if loaded else 0.0, demo)
+                if demo and not command:
+                    told += _hints(cluster)
                 _announce(directory, told, err=bool(command))
                 code = _inside(cluster, command, ended) if command else _idle(ended)
         except OSError as error:
@@ -117,8 +120,8 @@ def down(directory: Directory = _DIRECTORY) -> None:
 
 
 @contextmanager
-def _filled(cluster: Lab, rate: float, demo: bool) -> Iterator[str]:
-    """Keep the demo in the cluster and requests on their way; gives what to tell about it."""
+def _filled(cluster: Lab, rate: float, demo: bool) -> Iterator[bool]:
+    """Put the demo into the cluster and keep requests on their way, if any are wanted; whether there are."""
     from rolloutsim.lab.demo import HOSTS, demo_objects
     from rolloutsim.lab.load import Load
 
@@ -130,7 +133,7 @@ def _filled(cluster: Lab, rate: float, demo: bool) -> Iterator[str]:
         if demo and rate and cluster.router is not None:
             loads = [Load(cluster.router.port, host, rate=rate).start() for host in HOSTS]
             cluster.wait_counted(*(host.partition(".")[0] for host in HOSTS))
-        yield _told(cluster, rate if loads else 0.0, demo)
+        yield bool(loads)
     finally:
         for load in loads:
             load.stop()
@@ -185,39 +188,58 @@ def _program(name: str) -> str:
     return found
 
 
-def _told(cluster: Lab, rate: float, demo: bool) -> str:
-    """What there is, and what to try."""
+def _facts(cluster: Lab, rate: float, demo: bool) -> str:
+    """What there is."""
     from rolloutsim.lab.demo import HOSTS
     from rolloutsim.lab.discovery import VERSION
+    from rolloutsim.lab.monitoring import Scraper
 
-    web = cluster.router.url if cluster.router is not None else ""
-    metrics = cluster.metrics.url if cluster.metrics is not None else ""
+    emulated = " (emulated too: prometheus is not installed)" if isinstance(cluster.metrics, Scraper) else ""
     lines = [
         f"emulated cluster {VERSION['gitVersion']} (an emulator: no images run, nothing leaves this machine)",
         f"  kubeconfig  {cluster.kubeconfig}",
         f"  API         {cluster.server.url}",
-        f"  router      {web}",
-        f"  Prometheus  {metrics}",
+        f"  router      {_web(cluster)}",
+        f"  Prometheus  {_metrics(cluster)}{emulated}",
     ]
     if demo:
-        lines += [
-            f"  services    {', '.join(HOSTS)}" + (f"; {rate:g} requests/s to each" if rate else ""),
-            "try",
-            f"  export KUBECONFIG={cluster.kubeconfig}",
-            "  kubectl get deployments,services,httproutes,ingresses",
-            f"  curl -H 'Host: {HOSTS[0]}' {web}/",
-            "  kubectl set image deployment/api app=demo/api:2",
-            "  kubectl annotate deployment api lab.rolloutsim.dev/error-rate=0.2 --overwrite",
-            f"  curl -G {metrics}/api/v1/query --data-urlencode "
-            "'query=sum by (status) (rate(http_requests_total{service=\"api\"}[10s]))'",
-            '  kubectl patch service shop --type merge -p \'{"spec":{"selector":{"slot":"green"}}}\'',
-        ]
+        lines.append(f"  services    {', '.join(HOSTS)}" + (f"; {rate:g} requests/s to each" if rate else ""))
     return "\n".join(lines) + "\n"
+
+
+def _hints(cluster: Lab) -> str:
+    """What to try with the demo."""
+    from rolloutsim.lab.demo import HOSTS
+
+    lines = [
+        "try",
+        f"  export KUBECONFIG={cluster.kubeconfig} ROLLOUTSIM_PROMETHEUS={_metrics(cluster)}",
+        "  kubectl get deployments,services,httproutes,ingresses",
+        f"  curl -H 'Host: {HOSTS[0]}' {_web(cluster)}/",
+        "  kubectl set image deployment/api app=demo/api:2",
+        "  kubectl annotate deployment api lab.rolloutsim.dev/error-rate=0.2 --overwrite",
+        f"  curl -G {_metrics(cluster)}/api/v1/query --data-urlencode "
+        "'query=sum by (status) (rate(http_requests_total{service=\"api\"}[10s]))'",
+        '  kubectl patch service shop --type merge -p \'{"spec":{"selector":{"slot":"green"}}}\'',
+        "  rolloutsim run scenarios/lab/canary.yaml --template scenarios/lab/broken-release.yaml "
+        "--unvetted demo",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _web(cluster: Lab) -> str:
+    return cluster.router.url if cluster.router is not None else ""
+
+
+def _metrics(cluster: Lab) -> str:
+    return cluster.metrics.url if cluster.metrics is not None else ""
 
 
 def _prepare(directory: Path) -> None:
     try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not directory.exists():
+            directory.mkdir(mode=0o700, parents=True)
+            (directory / ".gitignore").write_text("*\n", encoding="utf-8")  # there is a token in it
     except OSError as error:
         raise InputError(
             f"the directory cannot be made: {error.strerror}", at=Position(str(directory))

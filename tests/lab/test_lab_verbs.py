@@ -78,6 +78,7 @@ def test_up_in_the_background_and_down(tmp_path):
     assert up.returncode == 0, up.stderr
     assert "emulator" in up.stdout
     assert str(directory / "kubeconfig") in up.stdout
+    assert (directory / ".gitignore").read_text() == "*\n"
     again = subprocess.run([*VERB, "up", "--dir", directory], capture_output=True, text=True, timeout=60)
     assert again.returncode != 0
     program = find_program("kubectl")
