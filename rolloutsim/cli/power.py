@@ -133,7 +133,13 @@ def _table(found: Power) -> str:
 def _head(curve: Curve) -> list[str]:
     if not curve.test:
         return [f"{curve.name}, played"]
-    return [f"{_title(curve)}: looks {curve.looks} for up to {curve.minutes_planned:g} min"]
+    head = f"{_title(curve)}: looks {curve.looks} for up to {curve.minutes_planned:g} min"
+    if curve.one_look_requests is None:
+        return [head]
+    return [
+        head,
+        f"  (a test with one look needs {curve.one_look_requests:,} canary requests for its smallest effect)",
+    ]
 
 
 def _rows(curve: Curve) -> list[str]:

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rolloutsim.engine.gates.planning import requests_for_objective, requests_to_compare, smallest_rate
 from rolloutsim.engine.gates.streams import FirstVerdicts, Streams, first_verdicts
 from rolloutsim.engine.promise import Promise, promise
 from rolloutsim.errors import InputError
@@ -25,7 +26,7 @@ from rolloutsim.estimates import Estimate, mean_interval, rate
 from rolloutsim.policy.gate_plan import UNPLANNED_MS, Plan, gate_plans
 from rolloutsim.policy.gate_shape import TESTS
 from rolloutsim.policy.gated import GatedCounts, Scope
-from rolloutsim.policy.gates import GroupSequential
+from rolloutsim.policy.gates import Gate, GroupSequential, SampleRatio, WaldSprt
 from rolloutsim.policy.model import Metric, Policy
 from rolloutsim.sim.run import Progress, compare
 from rolloutsim.sim.scenario import (
@@ -77,6 +78,8 @@ class Curve:
     """All cells of one gate, or (``test`` empty) of the whole policy.
 
     ``minutes_planned`` is how long the steps let the gate look; None where that has no plan.
+    ``one_look_requests`` is what a test with a single look, at a size fixed before, needs of the canary to
+    catch the smallest effect that the gate is to catch: what it costs to be allowed to look at any time.
     """
 
     name: str
@@ -84,6 +87,7 @@ class Curve:
     looks: str
     minutes_planned: float | None
     cells: tuple[Cell, ...]
+    one_look_requests: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +225,24 @@ def _gate_curve(
     minutes = sum(length for length, _ in plan) / 60_000
     test = next(name for name, one in TESTS.items() if one.gate is type(counts.gate))
     assert metric.interval_ms is not None
-    return Curve(metric.name, test, f"every {metric.interval_ms / 1000:g} s", minutes, tuple(cells))
+    return Curve(
+        metric.name,
+        test,
+        f"every {metric.interval_ms / 1000:g} s",
+        minutes,
+        tuple(cells),
+        _one_look_requests(counts.gate, plan, base),
+    )
+
+
+def _one_look_requests(gate: Gate, plan: Plan, base: float) -> int | None:
+    if isinstance(gate, WaldSprt):
+        return requests_for_objective(gate.good_rate, gate.bad_rate, gate.alpha, gate.beta)[0]
+    worse = smallest_rate(gate, base)
+    if worse >= 1.0 or isinstance(gate, SampleRatio):
+        return None
+    weight = sum(length * percent for length, percent in plan) / sum(length for length, _ in plan)
+    return requests_to_compare(base, worse, (100.0 - weight) / weight, gate.alpha, gate.beta)
 
 
 def _drawn(
@@ -378,6 +399,7 @@ def _curve_json(curve: Curve) -> dict[str, Any]:
         "test": curve.test,
         "looks": curve.looks,
         "minutes_planned": curve.minutes_planned,
+        "one_look_requests": curve.one_look_requests,
         "cells": [
             {
                 "ratio": cell.ratio,

@@ -12,6 +12,7 @@ import numpy as np
 
 from rolloutsim.engine.binding import dry_runs
 from rolloutsim.engine.gates.boundaries import peeking_risk
+from rolloutsim.engine.gates.planning import smallest_rate
 from rolloutsim.engine.gates.streams import Streams, first_verdicts
 from rolloutsim.lint.rule import Check, Hit, Rule, Severity
 from rolloutsim.lint.subject import Rollout, Traffic
@@ -20,13 +21,10 @@ from rolloutsim.policy.gate_plan import Plan, gate_plans
 from rolloutsim.policy.gated import GatedCounts
 from rolloutsim.policy.gates import (
     BetaPosterior,
-    EventShare,
     FisherExact,
     Gate,
     GroupSequential,
-    RateRatio,
     TwoProportionZ,
-    WaldSprt,
 )
 from rolloutsim.policy.model import Metric
 
@@ -47,7 +45,7 @@ def _underpowered(subject: Rollout) -> Iterator[Hit]:
         if not isinstance(counts, GatedCounts) or counts.canary.fast or not plan:
             continue
         wanted = 1.0 - counts.gate.beta
-        effect = _smallest(counts.gate, traffic.error_rate)
+        effect = smallest_rate(counts.gate, traffic.error_rate)
         chance = _chances(counts.gate, plan, traffic, effect)[-1]
         if chance >= wanted - 0.03:  # what 400 streams cannot tell apart
             continue
@@ -59,16 +57,6 @@ def _underpowered(subject: Rollout) -> Iterator[Hit]:
         )
         document, path = _place(subject, metric)
         yield Hit(document, path, reason, _what_would_do(counts.gate, plan, traffic, effect, wanted))
-
-
-def _smallest(gate: Gate, error_rate: float) -> float:
-    """The rate of bad requests that the gate is to catch."""
-    match gate:
-        case RateRatio(smallest_ratio=ratio) | EventShare(smallest_ratio=ratio):
-            return min(error_rate * ratio, 1.0)
-        case WaldSprt(bad_rate=rate):
-            return rate
-    return min(error_rate + getattr(gate, "smallest_difference", 0.0), 1.0)
 
 
 def _chances(gate: Gate, plan: Plan, traffic: Traffic, worse: float) -> list[float]:

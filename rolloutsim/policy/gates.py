@@ -142,7 +142,7 @@ class SampleRatio:
 
     def __post_init__(self) -> None:
         _check_levels(self.alpha, self.beta)
-        if not 1.0 <= self.tolerance < self.largest < math.inf:
+        if not 1.0 <= self.tolerance <= self.tolerance * _APART <= self.largest <= _MOST_RATIO:
             raise ValueError(
                 f"sample ratio needs 1 <= tolerance < largest, not {self.tolerance}, {self.largest}"
             )
@@ -171,7 +171,8 @@ class TwoSampleBlocks:
         _check_levels(self.alpha, self.beta)
         _check_difference(self.smallest_difference)
         _check_requests(self.min_requests, self.max_requests)
-        if not 0.0 < self.prior_rate <= self.prior_rate * self.prior_ratio < 1.0:
+        most = self.prior_rate * self.prior_ratio
+        if not _LEAST_RATE <= self.prior_rate <= most <= 1.0 - _LEAST_RATE:
             raise ValueError("blocks need 0 < prior_rate <= prior_rate * prior_ratio < 1")
         _check_weight("prior_requests", self.prior_requests)
 
@@ -194,7 +195,8 @@ class WaldSprt:
     def __post_init__(self) -> None:
         _check_levels(self.alpha, self.beta)
         _check_requests(self.min_requests, self.max_requests)
-        if not 0.0 < self.good_rate < self.bad_rate < 1.0:
+        least = self.good_rate * _APART
+        if not _LEAST_RATE <= self.good_rate < least <= self.bad_rate <= 1.0 - _LEAST_RATE:
             raise ValueError(
                 f"a WaldSprt needs 0 < good_rate < bad_rate < 1, not {self.good_rate}, {self.bad_rate}"
             )
@@ -290,7 +292,13 @@ Gate = (
 
 
 _LEAST_LEVEL = 1e-12
-"""Probabilities below it are beyond what arithmetic and any assumption carry."""
+"""Error rates of a test below it are beyond what arithmetic and any assumption carry."""
+_LEAST_RATE = 1e-9
+"""A rate of bad requests below it is none, and one as close to 1 is all."""
+_MOST_RATIO = 1e6
+_APART = 1.0 + 1e-6
+"""Two rates or ratios closer than that are the same."""
+_LEAST_PRIOR, _MOST_PRIOR = 1e-6, 1e12
 
 
 def _check_levels(alpha: float, beta: float) -> None:
@@ -299,7 +307,7 @@ def _check_levels(alpha: float, beta: float) -> None:
 
 
 def _check_ratios(margin: float, smallest_ratio: float) -> None:
-    if not 1.0 <= margin < smallest_ratio < math.inf:
+    if not 1.0 <= margin <= margin * _APART <= smallest_ratio <= _MOST_RATIO:
         raise ValueError(f"ratios need 1 <= margin < smallest_ratio, not {margin}, {smallest_ratio}")
 
 
@@ -309,20 +317,20 @@ def _check_requests(least: int, most: int | None) -> None:
 
 
 def _check_weight(name: str, requests: float) -> None:
-    if not 0.0 < requests < math.inf:
-        raise ValueError(f"{name} must be a number above 0, not {requests}")
+    if not _LEAST_PRIOR <= requests <= _MOST_PRIOR:
+        raise ValueError(f"{name} must lie between {_LEAST_PRIOR:g} and {_MOST_PRIOR:g}, not {requests}")
 
 
 def _check_rate(name: str, rate: float) -> None:
-    if not 0.0 <= rate < 1.0:
-        raise ValueError(f"{name} must be at least 0 and below 1, not {rate}")
+    if rate != 0.0 and not _LEAST_RATE <= rate < 1.0:
+        raise ValueError(f"{name} must be 0, or at least {_LEAST_RATE:g} and below 1, not {rate}")
 
 
 def _check_difference(difference: float) -> None:
-    if not 0.0 < difference < 1.0:
+    if not _LEAST_RATE <= difference < 1.0:
         raise ValueError(
-            "smallest_difference must be above 0 (no sample proves that two rates are equal) and below 1, "
-            f"not {difference}"
+            f"smallest_difference must be at least {_LEAST_RATE:g} (no sample proves that two rates are "
+            f"equal) and below 1, not {difference}"
         )
 
 

@@ -17,7 +17,14 @@ from rolloutsim.plots.detection import Detection, plot_detection
 from rolloutsim.policy import load_policy
 from rolloutsim.policy.gate_plan import gate_plans
 from rolloutsim.policy.gated import GatedCounts, Scope
-from rolloutsim.policy.gates import BetaPosterior, GroupSequential, TwoProportionZ, WaldSprt
+from rolloutsim.policy.gates import (
+    BetaPosterior,
+    GroupSequential,
+    RateRatio,
+    TwoProportionZ,
+    TwoSampleBlocks,
+    WaldSprt,
+)
 from rolloutsim.policy.model import Canary, Policy
 from rolloutsim.sim.scenario_file import load_service
 
@@ -90,6 +97,21 @@ def test_other_gates_have_curves_too(gate: object) -> None:
     assert good is not None
     assert bad is not None
     assert good < 0.15 < 0.8 < bad
+
+
+def test_the_size_of_a_test_with_one_look_stands_beside() -> None:
+    """1 % against 3 %: 390 requests by the exact binomial test, the canary alone."""
+
+    def needed(gate: object) -> int | None:
+        curves = power(with_gate(gate=gate), SERVICE, ratios=[1.0], traffic=[1.0], runs=0, streams=20).curves
+        return curves[0].one_look_requests
+
+    assert needed(WaldSprt(0.01, 0.03)) == 390
+    by_ratio = needed(RateRatio(smallest_ratio=3.0))
+    by_difference = needed(TwoSampleBlocks(smallest_difference=0.02))
+    assert by_ratio == by_difference
+    assert by_ratio is not None
+    assert 390 < by_ratio < 2 * 390, "stable's rate has to be estimated as well"
 
 
 def test_what_the_gates_promise_together() -> None:

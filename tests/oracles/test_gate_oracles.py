@@ -46,8 +46,9 @@ from rolloutsim.engine.gates.confidence import (
 )
 from rolloutsim.engine.gates.mixtures import share_of, share_two_sided
 from rolloutsim.engine.gates.objective import wald_bounds
+from rolloutsim.engine.gates.planning import normal_requests_for_objective, requests_for_objective
 from rolloutsim.engine.gates.rank_shift import rank_shift
-from tests.oracles.cases import Found, NotPlayed, Oracle, adapter, meet, oracles, unknown
+from tests.oracles.cases import RELATIVE, Found, NotPlayed, Oracle, adapter, meet, oracles, unknown
 
 HERE = Path(__file__).parent
 GROUPS = ("sprt", "peeking", "group-seq", "anytime", "fixed")
@@ -120,18 +121,22 @@ def sprt(oracle: Oracle) -> Found:
             return sprt_course(gate, p1)[0]
         case "exact_asn_h1":
             return sprt_course(gate, p1)[2]
-        case "fixed_n_normal_approx" | "fixed_n_exact" | "fixed_k_exact":
-            return NotPlayed("no gate tests one arm at one look")
+        case "fixed_n_normal_approx":
+            return normal_requests_for_objective(p0, p1, alpha, beta)
+        case "fixed_n_exact":
+            return float(requests_for_objective(p0, p1, alpha, beta)[0])
+        case "fixed_k_exact":
+            return float(requests_for_objective(p0, p1, alpha, beta)[1])
     return unknown(oracle)
 
 
 # --- repeated looks ---------------------------------------------------------------------------------
 
 
-def two_sided(bounds: list[float], drift: float = 0.0) -> list[float]:
-    """Probability of first leaving on either side, look by look, at equal information."""
+def leaving(bounds: list[float], drift: float = 0.0, sides: int = 2) -> list[float]:
+    """Probability of first leaving on one side or either, look by look, at equal information."""
     fractions = [(look + 1) / len(bounds) for look in range(len(bounds))]
-    lower = [-bound for bound in bounds]
+    lower = [-bound if sides == 2 else -math.inf for bound in bounds]
     return [above + below for above, below in crossing_probabilities(fractions, bounds, lower, drift)]
 
 
@@ -139,14 +144,15 @@ def peeking(oracle: Oracle) -> Found:
     match = re.fullmatch(r"looks_(\d+)", oracle.key)
     if match is None:
         return unknown(oracle)
-    bound = NORMAL.inv_cdf(1.0 - oracle.inputs["alpha"] / 2.0)
-    return sum(two_sided([bound] * int(match[1])))
+    sides = oracle.inputs.get("sides", 2)
+    bound = NORMAL.inv_cdf(1.0 - oracle.inputs["alpha"] / sides)
+    return sum(leaving([bound] * int(match[1]), sides=sides))
 
 
 def classic(name: str, looks: int, alpha: float) -> list[float]:
     """Boundaries of Pocock, or of O'Brien and Fleming, for z."""
     shape = [1.0 if name == "pocock" else math.sqrt(looks / (look + 1)) for look in range(looks)]
-    constant = brentq(lambda c: sum(two_sided([c * one for one in shape])) - alpha, 1.0, 5.0, xtol=1e-12)
+    constant = brentq(lambda c: sum(leaving([c * one for one in shape])) - alpha, 1.0, 5.0, xtol=1e-12)
     return [float(constant) * one for one in shape]
 
 
@@ -186,12 +192,12 @@ def inflation(oracle: Oracle) -> Found:
     if name not in ("pocock", "obf") or key not in ("max_n_inflation", "expected_n_over_fixed"):
         return unknown(oracle)
     bounds = classic(name, looks, alpha)
-    drift = float(brentq(lambda d: sum(two_sided(bounds, d)) - POWER, 1.0, 8.0, xtol=1e-12))
+    drift = float(brentq(lambda d: sum(leaving(bounds, d)) - POWER, 1.0, 8.0, xtol=1e-12))
     fixed = NORMAL.inv_cdf(1.0 - alpha / 2.0) + NORMAL.inv_cdf(POWER)
     factor = (drift / fixed) ** 2
     if key == "max_n_inflation":
         return factor
-    leaves = two_sided(bounds, drift)
+    leaves = leaving(bounds, drift)
     leaves[-1] += 1.0 - sum(leaves)
     return factor * sum(look * mass for look, mass in enumerate(leaves, start=1)) / float(looks)
 
@@ -375,13 +381,35 @@ def two_proportions(oracle: Oracle) -> Found:
         case "fisher_greater":
             return evidence(FisherExact()).value
         case "fisher_two_sided":
-            return NotPlayed("the gate asks only whether the canary is worse")
+            return fisher_two_sided(Arm(n_c, bad_c), Arm(n_s, bad_s))
     return unknown(oracle)
 
 
+def fisher_two_sided(canary: Arm, stable: Arm) -> float:
+    """All tables that are no likelier than this one, their chances being what the gate's tail loses."""
+    bad = canary.bad + stable.bad
+    first, last = max(0, bad - stable.requests), min(bad, canary.requests)
+
+    def tail(on_canary: int) -> float:
+        if on_canary > last:
+            return 0.0
+        arms = Arm(stable.requests, bad - on_canary), Arm(canary.requests, on_canary)
+        return judged(FisherExact(), *arms)[1].value
+
+    chances = [tail(count) - tail(count + 1) for count in range(first, last + 1)]
+    seen = chances[canary.bad - first]
+    return sum(chance for chance in chances if chance <= seen * (1.0 + 1e-7))
+
+
 def kayenta(oracle: Oracle) -> None:
-    """Classes of Kayenta's judge: the expected value is a word."""
+    """Kayenta's judge: the expected value is a class, or the p-value of its rank test."""
     given = oracle.inputs
+    if (found := re.fullmatch(r"scipy_mwu_p_(\w+)", oracle.key)) is not None and found[1] in given:
+        arrays = given[found[1]]
+        assert rank_shift(arrays["canary"], arrays["baseline"]).p == pytest.approx(
+            oracle.expected, rel=RELATIVE
+        )
+        return
     match = re.fullmatch(r"(\w+?)(?:_conf(\d+))?(?:_tol(\d+))?", oracle.key)
     if match is None or match[1] not in given:
         pytest.skip(f"no arrays for {oracle.key}")
@@ -394,7 +422,7 @@ def kayenta(oracle: Oracle) -> None:
 
 ADAPTERS = (
     adapter("p0 p1 alpha beta", sprt),
-    adapter("alpha spacing", peeking),
+    adapter("alpha spacing", peeking, also="sides"),
     adapter("alpha", classic_constants),
     adapter("alpha K", lan_demets),
     adapter("K", inflation),

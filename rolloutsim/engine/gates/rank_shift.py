@@ -32,12 +32,17 @@ class Shift(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RankShift:
-    """The class, the Hodges-Lehmann estimate of canary minus baseline, and its interval."""
+    """The class, the Hodges-Lehmann estimate of canary minus baseline, its interval, and a p-value.
+
+    ``p`` is one-sided, of the hypothesis that the canary is no higher (normal approximation, continuity
+    corrected); the class does not depend on it. 1 where all points are equal.
+    """
 
     shift: Shift
     estimate: float
     low: float
     high: float
+    p: float
 
 
 def rank_shift(
@@ -55,12 +60,12 @@ def rank_shift(
         raise ValueError("a rank test needs points of both the canary and the baseline")
     x, y = np.sort(np.asarray(canary, dtype=float)), np.sort(np.asarray(baseline, dtype=float))
     if np.array_equal(x, y) or len(set(x) | set(y)) == 1:
-        return RankShift(Shift.PASS, 0.0, 0.0, 0.0)
+        return RankShift(Shift.PASS, 0.0, 0.0, 0.0, _p(x, y))
     z = NormalDist().inv_cdf(0.5 + confidence / 2.0)
     low, high, estimate = (_where(x, y, level) for level in (z, -z, 0.0))
     bar = tolerance * abs(estimate)
     shift = Shift.HIGH if low > bar else Shift.LOW if high < -bar else Shift.PASS
-    return RankShift(shift, estimate, low, high)
+    return RankShift(shift, estimate, low, high, _p(x, y))
 
 
 def _where(x: Points, y: Points, level: float) -> float:
@@ -81,6 +86,17 @@ def _where(x: Points, y: Points, level: float) -> float:
 
 def _statistic(x: Points, y: Points, shift: float) -> float:
     """Standardised rank sum of ``x - shift`` against ``y``: mid-ranks, ties and continuity corrected."""
+    excess, deviation = _rank_sum(x, y, shift)
+    return (excess - math.copysign(min(0.5, abs(excess)), excess)) / deviation
+
+
+def _p(x: Points, y: Points) -> float:
+    excess, deviation = _rank_sum(x, y, 0.0)
+    return 0.5 * math.erfc((excess - 0.5) / (deviation * math.sqrt(2.0))) if deviation else 1.0
+
+
+def _rank_sum(x: Points, y: Points, shift: float) -> tuple[float, float]:
+    """How far the rank sum of ``x - shift`` lies above its mean, and its standard deviation."""
     n1, n2 = len(x), len(y)
     joined = np.concatenate([x - shift, y])
     _, places, counts = np.unique(joined, return_inverse=True, return_counts=True)
@@ -88,5 +104,4 @@ def _statistic(x: Points, y: Points, shift: float) -> float:
     excess = float(ranks[places[:n1]].sum()) - n1 * (n1 + 1) / 2.0 - n1 * n2 / 2.0
     total = n1 + n2
     ties = float((counts.astype(float) ** 3 - counts).sum()) / (total * (total - 1.0))
-    deviation = math.sqrt(n1 * n2 / 12.0 * (total + 1.0 - ties))
-    return (excess - math.copysign(min(0.5, abs(excess)), excess)) / deviation
+    return excess, math.sqrt(n1 * n2 / 12.0 * (total + 1.0 - ties))
