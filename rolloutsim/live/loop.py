@@ -24,6 +24,7 @@ from rolloutsim.engine import (
     Measure,
     Observation,
     RevisionSeen,
+    Role,
     ServiceSeen,
     SetService,
     SetWeight,
@@ -55,6 +56,8 @@ __all__ = ["Loop", "Memory", "NotSaved", "Notes"]
 SAVE_AGAIN_MS = 2_000
 """A state that could not be put into the cluster at rest is put there after this time."""
 
+USERS_REACH = (Role.STABLE, Role.ACTIVE)
+"""Another Service may select the idle slot, and so another revision as soon as that is filled."""
 RATHER = "who did that can promote, pause or abort the rollout instead"
 
 Patch = Callable[[Policy, State, int, str], StatusPatched]
@@ -310,17 +313,18 @@ def _interfered(state: State, before: Observation | None, seen: Observation) -> 
     """What somebody else did to the requests, in words; "" if it is as it was, or as was asked for."""
     asked = state.unanswered
     match before, seen:
-        case WeightSeen(weight=was), WeightSeen(weight=now) if now != was and not any(
-            isinstance(action, SetWeight) and action.weight == now for action in asked
-        ):
-            return f"somebody changed the canary's weight from {was} to {now}; it is set back; {RATHER}"
-        case ServiceSeen(revision=was), ServiceSeen(role=role, revision=now) if now != was and not any(
-            isinstance(action, SetService) and (action.role, action.revision) == (role, now)
-            for action in asked
-        ):
-            selects = f"the {role} Service select {now or 'nothing of ours'} instead of {was or 'nothing'}"
-            return f"somebody let {selects}; it is set back; {RATHER}"
-    return ""
+        case WeightSeen(weight=was), WeightSeen(weight=now):
+            ours = any(isinstance(one, SetWeight) and one.weight == now for one in asked)
+            what = f"changed the canary's weight from {was} to {now}"
+            same = was == now
+        case ServiceSeen(revision=selected), ServiceSeen(role=role, revision=revision) if role in USERS_REACH:
+            wish = (role, revision)
+            ours = any(isinstance(one, SetService) and (one.role, one.revision) == wish for one in asked)
+            what = f"let the {role} Service select {revision or 'nothing of ours'} instead of {selected}"
+            same = selected in ("", revision)
+        case _:
+            return ""
+    return "" if same or ours else f"somebody {what}; it is set back; {RATHER}"
 
 
 def _level(seen: Observation) -> tuple[str, ...] | None:

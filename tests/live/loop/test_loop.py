@@ -17,7 +17,9 @@ from rolloutsim.engine import (
     ReleaseAsked,
     Revision,
     RevisionSeen,
+    Role,
     Scale,
+    ServiceSeen,
     Snapshot,
     State,
     StatusPatched,
@@ -211,6 +213,12 @@ def test_what_somebody_else_did_to_the_weight_is_said() -> None:
         setting.loop.turn()
         assert len(setting.notes) == notes
         assert all("from 0 to 77" in note and "promote, pause or abort" in note for note in setting.notes)
+    for role, notes in ((Role.STABLE, 1), (Role.CANARY, 0)):
+        setting = Setting()
+        for revision in ("v1", "v2"):
+            setting.world = [ServiceSeen(0, role, revision)]
+            setting.loop.turn()
+        assert len(setting.notes) == notes, role
     late = Setting()
     asked = replace(late.loop.session.state, unanswered=(SetWeightAction("w1", 77),))
     late.loop.session.state = asked
