@@ -11,9 +11,10 @@ from rolloutsim.errors import ScenarioError
 from rolloutsim.evidence.suite import load_suite, standard_suite
 from rolloutsim.policy import load_policy
 from rolloutsim.sim.needs import check
+from rolloutsim.sim.run import play
 from rolloutsim.sim.scenario import ConstantRate, Gap
 from rolloutsim.sim.scenario_file import load_scenario
-from tests.evidence.made_up import API, SCENARIOS
+from tests.evidence.made_up import API, SCENARIOS, policy
 
 FAULTS = SCENARIOS / "faults"
 SERVICES = sorted((SCENARIOS / "services").glob("*.yaml"))
@@ -39,6 +40,31 @@ def test_every_fault_fits_every_service(service: Path) -> None:
     for one in suite.scenarios:
         assert one.release.description
         assert one.service.name == suite.service
+
+
+def test_the_suite_has_the_customary_names() -> None:
+    steps = {f"err-step-{size}pp" for size in ("0.2", "0.5", "1", "2", "5", "20")}
+    bad = {
+        "err-one-endpoint",
+        "err-one-tenant",
+        "latency-shift",
+        "leak",
+        "capacity",
+        "retry-storm",
+        "crashloop",
+    }
+    bad |= {"silent-wrong", "schema-break", "new-log-class"}
+    assert set(standard_suite(API).names) >= steps | bad | HEALTHY
+
+
+def test_retries_hide_failures_from_users_and_not_from_the_gate() -> None:
+    suite, _ = standard_suite(API).only(["retry-storm"]).fitted(policy())
+    (scenario,) = suite.scenarios
+    plain = replace(scenario, service=replace(scenario.service, requests=None))
+    with_retries, without = (play(policy(), one, seed=1) for one in (scenario, plain))
+    assert with_retries.detected
+    assert without.detected
+    assert with_retries.bad_requests < 0.2 * without.bad_requests
 
 
 def test_the_suite_has_what_the_default_bars_ask_about() -> None:
