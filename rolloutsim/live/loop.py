@@ -13,7 +13,7 @@ what should be, so that to do it once more does no harm.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Protocol
 
@@ -128,6 +128,8 @@ class Loop:
         self._note = note
         self._complaints = Complaints(note, clock.now_ms)
         self._shared = shared
+        self._unsure: set[Action] = set()
+        """Writes of unknown fate, without their ids: what they asked for may show at any time."""
         self._at = state.now
         self._ahead_ms = clock.ahead_ms()
         self._seq = -1
@@ -197,7 +199,8 @@ class Loop:
             if before == replace(seen, at=0):
                 return
             self._told[key] = replace(seen, at=0)
-            interfered = "" if self._shared else _interfered(self.session.state, before, seen)
+            asked = (*self.session.state.unanswered, *self._unsure)
+            interfered = "" if self._shared else _interfered(asked, before, seen)
             if interfered:
                 self._note(interfered)
         self.session.hear(seen)
@@ -244,18 +247,21 @@ class Loop:
         failed = False
         for answer in self._hands.perform(action, self.session.state, self._at):
             self.know(answer)
-            failed = failed or isinstance(answer, Failed)
-            self._tell(action, answer)
+            if isinstance(answer, Failed):
+                failed = True
+                self._told_of_failure(action, answer)
             yield answer
         if not failed:
+            self._unsure.discard(replace(action, id=""))
             self._complaints.over(words_of(action), f"done now: {words_of(action)}")
 
-    def _tell(self, action: Action, answer: Observation) -> None:
+    def _told_of_failure(self, action: Action, answer: Failed) -> None:
         """A write that fails is tried again by itself; people should know of it all the same."""
-        if isinstance(answer, Failed):
-            words = words_of(action)
-            ways = f"it is tried again, or rolloutsim abort {self.session.policy.name}"
-            self._complaints.met(words, f"not done yet: {words}: {answer.message}; {ways}")
+        if answer.how is Failure.UNKNOWN:
+            self._unsure.add(replace(action, id=""))
+        words = words_of(action)
+        ways = f"it is tried again, or rolloutsim abort {self.session.policy.name}"
+        self._complaints.met(words, f"not done yet: {words}: {answer.message}; {ways}")
 
     # --- keeping ----------------------------------------------------------------------------------
 
@@ -309,9 +315,8 @@ def _known_facts(state: State) -> Iterable[Observation]:
         yield WeightSeen(0, facts.weight, facts.verified)
 
 
-def _interfered(state: State, before: Observation | None, seen: Observation) -> str:
+def _interfered(asked: Collection[Action], before: Observation | None, seen: Observation) -> str:
     """What somebody else did to the requests, in words; "" if it is as it was, or as was asked for."""
-    asked = state.unanswered
     match before, seen:
         case WeightSeen(weight=was), WeightSeen(weight=now):
             ours = any(isinstance(one, SetWeight) and one.weight == now for one in asked)

@@ -321,6 +321,7 @@ def test_writes_without_an_answer(server: Server, ground: Ground, crew: Crew, pa
         eventually(at_pause(executor))
         executor.stop()
     assert ground.weights() == (50, 50)
+    assert not [note for note in crew.notes if "somebody" in note]
 
 
 @pytest.mark.slow
