@@ -47,7 +47,7 @@ from rolloutsim.cli.verify import verify
 from rolloutsim.cli.vet import vet
 from rolloutsim.errors import RolloutsimError
 
-__all__ = ["app", "main"]
+__all__ = ["app"]
 
 WRONG_INPUT = 2
 
@@ -104,8 +104,3 @@ app.command()(forget)
 app.command()(rbac)
 app.command()(schema)
 app.command()(version)
-
-
-def main() -> None:
-    """Entry point of the console script."""
-    app(prog_name="rolloutsim")

@@ -15,7 +15,7 @@ from .rollouts import article_inputs
 
 __all__ = ["compare", "memory", "start", "workers"]
 
-CLI = "from rolloutsim.cli import main; main()"
+CLI = "from rolloutsim.__main__ import main; main()"
 IMPORT = "import time; start = time.process_time(); {}; print(time.process_time() - start)"
 # ru_maxrss of a child begins with the size of its parent, VmHWM with the child's own program (Linux)
 PEAK = """

@@ -150,7 +150,7 @@ def test_the_guides_canary_catches_the_broken_release_and_rolls_back(tmp_path):
     directory, scenarios = tmp_path / ".rolloutsim-lab", Path(__file__).parents[2] / "scenarios" / "lab"
     words = ["lab", "up", "--", "rolloutsim", "run", str(scenarios / "canary.yaml")]
     words += ["--template", str(scenarios / "broken-release.yaml"), "--unvetted", "trying it"]
-    program = [sys.executable, "-c", "from rolloutsim.cli import main; main()"]
+    program = [sys.executable, "-c", "from rolloutsim.__main__ import main; main()"]
     ran = subprocess.run([*program, *words], capture_output=True, text=True, timeout=180, cwd=tmp_path)
     assert ran.returncode == 1, ran.stderr
     assert ran.stdout.startswith("aborted: ")

@@ -260,7 +260,7 @@ def test_the_hook_runs_the_command(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text(CANARY, encoding="utf-8")
     command = [*hook["entry"].split(), *hook["args"]]
     assert command[:2] == ["rolloutsim", "lint"]
-    program = "from rolloutsim.cli import main; main()"
+    program = "from rolloutsim.__main__ import main; main()"
     done = subprocess.run(
         [sys.executable, "-c", program, *command[1:]],
         cwd=tmp_path,

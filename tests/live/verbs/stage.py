@@ -28,7 +28,7 @@ from tests.live.ground import NEW, Ground, available, populate, tend_embedded, t
 
 NAMESPACE = "shop"
 """Of the embedded server."""
-MAIN = "from rolloutsim.cli import main; main()"
+MAIN = "from rolloutsim.__main__ import main; main()"
 PATIENCE_S = 60.0
 
 CANARY = """
