@@ -118,7 +118,8 @@ def _scrapes(text: str | None, service: str | None) -> Scrapes:
         from rolloutsim.sim.traffic import mean_rps
 
         known = load_service(service)
-        traffic = Traffic(mean_rps(known.traffic), known.error_rate)
+        latency = known.latency
+        traffic = Traffic(mean_rps(known.traffic), known.error_rate, latency.median_s, latency.sigma)
         if text is None:
             return Scrapes(known.telemetry.scrape_interval_ms, assumed=False, traffic=traffic)
     if text is None:

@@ -103,7 +103,7 @@ def _draw(found: Power, path: Path) -> None:
     from rolloutsim.plots.detection import Detection, plot_detection
 
     points = [
-        Detection(_title(curve), cell.traffic_rps, cell.ratio, cell.caught, cell.minutes)
+        Detection(_title(curve), cell.traffic_rps, cell.ratio, cell.caught, cell.minutes, cell.bad_requests)
         for curve in found.curves
         for cell in curve.cells
     ]

@@ -8,7 +8,6 @@ people, several gates together). A ratio of 1 is a good release: what is caught 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -25,6 +24,7 @@ from rolloutsim.errors import InputError
 from rolloutsim.estimates import Estimate, mean_interval, rate
 from rolloutsim.policy.gate_plan import UNPLANNED_MS, Plan, gate_plans
 from rolloutsim.policy.gate_shape import TESTS
+from rolloutsim.policy.gate_telemetry import edge_s
 from rolloutsim.policy.gated import GatedCounts, Scope
 from rolloutsim.policy.gates import Gate, GroupSequential, SampleRatio, WaldSprt
 from rolloutsim.policy.model import Metric, Policy
@@ -193,12 +193,9 @@ def _bad_rate(metric: Metric, service: Service) -> float | None:
     assert isinstance(counts, GatedCounts)
     if not counts.canary.fast:
         return service.error_rate
-    found = re.search(r'le=~?"([0-9.e+\[\]]+)', counts.canary.fast)
-    if found is None:
+    edge = edge_s(counts.canary)
+    if edge is None:
         return None
-    edge = float(found.group(1).replace("[", "").replace("]", ""))
-    if "milliseconds" in counts.canary.fast or "_ms_" in counts.canary.fast:
-        edge /= 1000.0
     z = math.log(edge / service.latency.median_s) / service.latency.sigma
     return 1.0 - NormalDist().cdf(z)
 

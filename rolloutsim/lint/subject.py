@@ -29,10 +29,15 @@ __all__ = ["AnalysisUse", "MetricUse", "Role", "Rollout", "Scrapes", "Traffic", 
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """What a service's own requests are like: how many a second, and the share that fails."""
+    """What a service's own requests are like: how many a second, and the share that fails.
+
+    Latency is lognormal; ``median_s`` None: nobody said.
+    """
 
     rate_rps: float
     error_rate: float
+    median_s: float | None = None
+    sigma: float = 0.6
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Detection curves: how often and how soon a worse release is caught, by effect and traffic."""
+"""Detection curves: how often, how soon and at what cost a worse release is caught, by effect and traffic."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["Detection", "plot_detection"]
 
 _COLUMN_IN = 4.6
-_HEIGHT_IN = 5.4
+_HEIGHT_IN = 7.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +28,11 @@ class Detection:
     ratio: float
     caught: Estimate
     minutes: Estimate
+    bad_requests: Estimate
 
 
 def plot_detection(points: Sequence[Detection], ax: Axes | None = None) -> Figure:
-    """A column per panel: above the share caught, below the minutes until then, a line per traffic level."""
+    """A column per panel: the share caught, the minutes until then, the bad requests; a line per traffic."""
     names = list(dict.fromkeys(point.panel for point in points))
     traffic = sorted({point.traffic_rps for point in points})
     with styled():
@@ -40,11 +41,13 @@ def plot_detection(points: Sequence[Detection], ax: Axes | None = None) -> Figur
         for number, name in enumerate(names):
             own = [point for point in points if point.panel == name]
             left, wide = 0.02 + number * width + 0.16 * width, width * 0.8
-            above = panel(place, (left, 0.57, wide, 0.33), title=name)
-            below = panel(place, (left, 0.14, wide, 0.33), below=above)
-            _lines(above, own, traffic, "caught", 100.0)
-            _lines(below, own, traffic, "minutes", 1.0)
-            _scales(above, below, own)
+            caught = panel(place, (left, 0.69, wide, 0.24), title=name)
+            minutes = panel(place, (left, 0.38, wide, 0.24), below=caught)
+            cost = panel(place, (left, 0.07, wide, 0.24), below=caught)
+            _lines(caught, own, traffic, "caught", 100.0)
+            _lines(minutes, own, traffic, "minutes", 1.0)
+            _lines(cost, own, traffic, "bad_requests", 1.0)
+            _scales(caught, minutes, cost, own)
         _legend(place, traffic)
     return figure
 
@@ -52,7 +55,7 @@ def plot_detection(points: Sequence[Detection], ax: Axes | None = None) -> Figur
 def _lines(axes: Axes, points: Sequence[Detection], traffic: Sequence[float], what: str, unit: float) -> None:
     for index, level in enumerate(traffic):
         found = [(p.ratio, getattr(p, what)) for p in points if p.traffic_rps == level]
-        if what == "minutes":  # a good release is not detected
+        if what != "caught":  # a good release is not detected and costs nothing
             found = [(ratio, estimate) for ratio, estimate in found if ratio > 1.0]
         known = [(ratio, e) for ratio, e in found if e.value is not None]
         if not known:
@@ -76,22 +79,24 @@ def _lines(axes: Axes, points: Sequence[Detection], traffic: Sequence[float], wh
         )
 
 
-def _scales(above: Axes, below: Axes, points: Sequence[Detection]) -> None:
+def _scales(caught: Axes, minutes: Axes, cost: Axes, points: Sequence[Detection]) -> None:
     from matplotlib.ticker import FixedLocator, NullLocator
 
     ratios = sorted({point.ratio for point in points})
-    for axes in (above, below):
+    for axes in (caught, minutes, cost):
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(FixedLocator(ratios))
         axes.xaxis.set_minor_locator(NullLocator())
         axes.set_xticklabels([f"{ratio:g}×" for ratio in ratios])
         axes.grid(color="#dddddd", linewidth=0.6)
-    above.set_ylim(-3.0, 103.0)
-    above.axvline(1.0, color=GREY, linewidth=0.6)
-    above.set_ylabel("caught (% of releases)")
-    below.set_ylim(bottom=0.0)
-    below.set_ylabel("minutes until caught")
-    below.set_xlabel("bad requests, times stable's (1×: good release)")
+    caught.set_ylim(-3.0, 103.0)
+    caught.axvline(1.0, color=GREY, linewidth=0.6)
+    caught.set_ylabel("caught (% of releases)")
+    minutes.set_ylim(bottom=0.0)
+    minutes.set_ylabel("minutes until caught")
+    cost.set_yscale("log", nonpositive="mask")
+    cost.set_ylabel("bad requests a release")
+    cost.set_xlabel("bad requests, times stable's (1×: good release)")
 
 
 def _legend(place: Axes, traffic: Sequence[float]) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from rolloutsim.policy.gated import ArmCounters
 from rolloutsim.telemetry import PRESETS, Preset, le_label
 
-__all__ = ["needs_revisions", "preset_counters"]
+__all__ = ["edge_s", "needs_revisions", "preset_counters"]
 
 
 def needs_revisions(preset: Preset) -> bool:
@@ -53,6 +54,20 @@ def preset_counters(
         _arm(preset, dict(_matchers(preset, canary, canary=True)), edge),
         _arm(preset, dict(_matchers(preset, stable, canary=False)), edge),
     )
+
+
+def edge_s(counters: ArmCounters) -> float | None:
+    """The limit in seconds that a counter of fast requests is the bucket of; None where it cannot be read."""
+    found = re.search(r'\ble=~?"([0-9.e+\[\]]+)', counters.fast)
+    if found is None:
+        return None
+    try:
+        edge = float(found.group(1).replace("[", "").replace("]", ""))
+    except ValueError:
+        return None
+    if edge <= 0.0:
+        return None
+    return edge / 1000.0 if "milliseconds" in counters.fast or "_ms_" in counters.fast else edge
 
 
 def _matchers(preset: Preset, names: dict[str, str], *, canary: bool) -> Iterator[tuple[str, str]]:

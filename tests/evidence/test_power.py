@@ -152,10 +152,13 @@ def test_json_and_figure(found: Power, tmp_path: Path) -> None:
     text = json.dumps(found.to_json(), allow_nan=False)
     assert json.loads(text)["promise"]["false_abort_rate"] == 0.05
     curve = found.curves[0]
-    points = [Detection(curve.name, c.traffic_rps, c.ratio, c.caught, c.minutes) for c in curve.cells]
+    points = [
+        Detection(curve.name, c.traffic_rps, c.ratio, c.caught, c.minutes, c.bad_requests)
+        for c in curve.cells
+    ]
     figure = plot_detection(points)
     labels = {axes.get_ylabel() for axes in figure.axes[0].child_axes}
-    assert labels == {"caught (% of releases)", "minutes until caught"}
+    assert labels == {"caught (% of releases)", "minutes until caught", "bad requests a release"}
     figure.savefig(tmp_path / "power.png")
     assert (tmp_path / "power.png").stat().st_size > 10_000
 

@@ -43,6 +43,21 @@ def test_enough_traffic_or_none_stated_is_fine(tmp_path: Path) -> None:
     assert not found(tmp_path, GATED)
 
 
+def test_a_gate_on_latency_needs_traffic_too(tmp_path: Path) -> None:
+    """One answer in fifty is slower than half a second, and twice as many must not pass."""
+    path = tmp_path / "policy.yaml"
+    path.write_text(GATED.replace("service: api}", "service: api, slowerThan: 500ms}"), encoding="utf-8")
+
+    def hits(rps: float, median_s: float | None) -> list[Finding]:
+        scrapes = Scrapes(traffic=Traffic(rps, 0.01, median_s, 0.6))
+        return [one for one in lint([[str(path)]], scrapes=scrapes).findings if one.rule.id == "RS055"]
+
+    (finding,) = hits(2.0, 0.15)
+    assert re.search(r"2\.2\d+% slow answers the gate 'errors' catches 4\.4\d+% in", finding.reason)
+    assert not hits(20.0, 0.15)
+    assert not hits(2.0, None), "nobody said how long answers take"
+
+
 @pytest.mark.parametrize("test", ["twoProportionZ", "fisherExact", "betaPosterior"])
 def test_a_test_for_one_look_that_is_looked_at_often(tmp_path: Path, test: str) -> None:
     (finding,) = found(tmp_path, Z.replace("twoProportionZ", test))

@@ -10,7 +10,7 @@ from rolloutsim.errors import PolicyError
 from rolloutsim.policy import digest, load_policy_text
 from rolloutsim.policy.export import export_policy
 from rolloutsim.policy.gate_shape import GATE, GATE_CHOICES, GATE_NOTES, TESTS
-from rolloutsim.policy.gate_telemetry import preset_counters
+from rolloutsim.policy.gate_telemetry import edge_s, preset_counters
 from rolloutsim.policy.gated import GatedCounts, NoData, OnFail, Scope
 from rolloutsim.policy.gates import RateRatio, SampleRatio, Spending
 from rolloutsim.policy.model import Canary, Metric, PodHashArgument, Policy
@@ -288,6 +288,8 @@ def test_a_preset_reads_each_version_apart(name: str) -> None:
     edge = PRESETS[name].bounds_s[2]
     slow, _ = preset_counters(name, "api", canary_revision="new", stable_revision="old", slower_than_s=edge)
     assert "_bucket{" in slow.fast
+    assert edge_s(slow) == edge
+    assert edge_s(canary) is None
 
 
 def test_the_schema_explains_every_field_of_a_gate() -> None:
