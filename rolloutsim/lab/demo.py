@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from rolloutsim.lab.objects import Object
 from rolloutsim.lab.traefik import GATEWAY
 
-__all__ = ["HOSTS", "demo_objects", "deployment", "route", "service"]
+__all__ = ["HOSTS", "demo_objects", "deployment", "ingress", "route", "service"]
 
 HOSTS = ("api.localhost", "shop.localhost", "store.localhost")
 """Where the demo's services are asked; names that end in localhost lead to this machine."""
@@ -37,8 +37,8 @@ def demo_objects() -> list[Object]:
         deployment("store-new", {"app": "store", "track": "new"}, "demo/store:2", 2),
         service("store-stable", {"app": "store", "track": "stable"}),
         service("store-new", {"app": "store", "track": "new"}),
-        _ingress("store", HOSTS[2], "store-stable", {}),
-        _ingress(
+        ingress("store", HOSTS[2], "store-stable"),
+        ingress(
             "store-canary",
             HOSTS[2],
             "store-new",
@@ -104,7 +104,8 @@ def route(name: str, host: str, weights: Mapping[str, int]) -> Object:
     }
 
 
-def _ingress(name: str, host: str, backend: str, annotations: Mapping[str, str]) -> Object:
+def ingress(name: str, host: str, backend: str, annotations: Mapping[str, str] | None = None) -> Object:
+    """An Ingress of class nginx that sends all requests for a host to one Service."""
     path = {
         "path": "/",
         "pathType": "Prefix",
@@ -113,6 +114,6 @@ def _ingress(name: str, host: str, backend: str, annotations: Mapping[str, str])
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "Ingress",
-        "metadata": {"name": name, "annotations": dict(annotations)},
+        "metadata": {"name": name, "annotations": dict(annotations or {})},
         "spec": {"ingressClassName": "nginx", "rules": [{"host": host, "http": {"paths": [path]}}]},
     }

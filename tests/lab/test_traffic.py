@@ -161,7 +161,7 @@ def test_cut_over_and_rollback_lose_nothing_with_the_delay(lab):
 def test_without_the_delay_requests_are_lost(lab):
     sent, lost = _swap(lab, "hasty", turns=6, drain_s=None, sent=5_000)
     assert sent >= 5_000
-    assert 0 < lost < 0.5 * sent
+    assert 0 < lost < sent  # how many depends on how fast a client asks again that was refused
 
 
 def test_pods_that_serve_on_need_no_delay(lab):

@@ -33,7 +33,7 @@ from rolloutsim.live.executor import Ending, Executor, Surroundings, instruments
 from rolloutsim.live.journal import FileJournal
 from rolloutsim.live.kubeconfig import load_access
 from rolloutsim.live.kubernetes import HttpKubernetes
-from rolloutsim.live.port import DEPLOYMENT, HTTP_ROUTE, SERVICE, Kubernetes, Ref
+from rolloutsim.live.port import DEPLOYMENT, HTTP_ROUTE, INGRESS, SERVICE, Kubernetes, Object, Ref
 from rolloutsim.live.release import Release
 from rolloutsim.policy.load import load_policy_text
 from rolloutsim.policy.model import Policy
@@ -43,7 +43,7 @@ from rolloutsim.sim.platform import Delay
 
 NAMESPACE = "default"
 PATIENCE_S = 90.0
-KINDS = {kind.name: kind for kind in (DEPLOYMENT, SERVICE, HTTP_ROUTE)}
+KINDS = {kind.name: kind for kind in (DEPLOYMENT, SERVICE, HTTP_ROUTE, INGRESS)}
 
 POLICY = """
 apiVersion: rolloutsim.dev/v1alpha1
@@ -173,19 +173,24 @@ def lab(folder: Path) -> Iterator[Site]:
             process.stdin.close()
 
 
+def create(api: Kubernetes, bodies: Iterable[Object]) -> None:
+    """Put objects into the cluster."""
+    for body in bodies:
+        api.create(Ref(KINDS[body["kind"]], NAMESPACE, body["metadata"]["name"]), body)
+
+
 def populate(api: Kubernetes, names: Sequence[str]) -> None:
     """Put all of them into the cluster, and wait for their pods."""
-    for body in (body for name in names for body in objects_of(name)):
-        api.create(Ref(KINDS[body["kind"]], NAMESPACE, body["metadata"]["name"]), body)
+    create(api, (body for name in names for body in objects_of(name)))
 
     def all_there() -> bool:
         found = {body["metadata"]["name"]: body for body in api.list(DEPLOYMENT, NAMESPACE).items}
         return all(found[name].get("status", {}).get("availableReplicas") == 3 for name in names)
 
-    _until(all_there)
+    until(all_there)
 
 
-def _until(holds: Callable[[], bool]) -> None:
+def until(holds: Callable[[], bool]) -> None:
     ends = time.monotonic() + PATIENCE_S
     while not holds():
         assert time.monotonic() < ends
@@ -225,24 +230,34 @@ def execute_all(site: Site, releases: Mapping[str, Release]) -> dict[str, Ran]:
 def _execute(site: Site, name: str, release: Release, after_s: float) -> Ran:
     time.sleep(after_s)
     entries: list[Entry] = []
+    with executor(site, release, entries.append) as running:
+        stands = running.run()
+    assert stands in (Ending.PROMOTED, Ending.ABORTED), f"{name} was {stands}"
+    return Ran(str(stands), entries)
+
+
+@contextmanager
+def executor(
+    site: Site, release: Release, heard: Callable[[Entry], object] = lambda entry: None
+) -> Iterator[Executor]:
+    """An executor that has begun this release."""
+    name = release.policy.name
     with ExitStack() as stack:
         api = site.connect()
         stack.callback(api.close)
         around = Surroundings(
             clock=SystemClock,
             elapsed_ms=elapsed_ms,
-            journal=lambda m: FileJournal(site.folder / "journals" / f"{name}-{release.revision}.jsonl", m),
+            journal=lambda m: FileJournal(site.folder / "journals" / name / f"{m['start']}.jsonl", m),
             instruments=instruments(api, NAMESPACE, name, {"": Server(site.prometheus)}),
             holder=name,
-            heard=entries.append,
+            heard=heard,
         )
-        executor = Executor(api, NAMESPACE, name, around)
-        stack.callback(executor.close)
-        executor.take()
-        executor.begin(release)
-        stands = executor.run()
-    assert stands in (Ending.PROMOTED, Ending.ABORTED), f"{name} was {stands}"
-    return Ran(str(stands), entries)
+        running = Executor(api, NAMESPACE, name, around)
+        stack.callback(running.close)
+        running.take()
+        running.begin(release)
+        yield running
 
 
 # --- what journals say ----------------------------------------------------------------------------
