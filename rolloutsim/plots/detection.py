@@ -80,7 +80,7 @@ def _lines(axes: Axes, points: Sequence[Detection], traffic: Sequence[float], wh
 
 
 def _scales(caught: Axes, minutes: Axes, cost: Axes, points: Sequence[Detection]) -> None:
-    from matplotlib.ticker import FixedLocator, NullLocator
+    from matplotlib.ticker import FixedLocator, LogLocator, NullLocator, StrMethodFormatter
 
     ratios = sorted({point.ratio for point in points})
     for axes in (caught, minutes, cost):
@@ -94,7 +94,11 @@ def _scales(caught: Axes, minutes: Axes, cost: Axes, points: Sequence[Detection]
     caught.set_ylabel("caught (% of releases)")
     minutes.set_ylim(bottom=0.0)
     minutes.set_ylabel("minutes until caught")
-    cost.set_yscale("log", nonpositive="mask")
+    cost.set_yscale("log", nonpositive="clip")
+    cost.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    cost.yaxis.set_major_formatter(StrMethodFormatter("{x:,.4g}"))
+    cost.yaxis.set_minor_locator(NullLocator())
+    cost.set_ylim(bottom=1.0)
     cost.set_ylabel("bad requests a release")
     cost.set_xlabel("bad requests, times stable's (1×: good release)")
 
