@@ -25,6 +25,8 @@ MOST_WORK = 100_000_000
 """Entries of tables that are looked at: about a second."""
 _NEVER = 1e-18
 """Counts at the ends that are less likely than this are left out."""
+_NO_MATTER = 1e-15
+"""All looks together fail more seldom than this: then none does."""
 _GONE = 1e-13
 """Below this chance of being still under way the rest does not matter."""
 
@@ -34,7 +36,7 @@ class NotExact(ValueError):
 
 
 def kill_chances(stream: Stream) -> Floats:
-    """The chance that each look is the one that kills the release, (looks,).
+    """The chance that each look is the one that kills the release, (looks,); all 0 if below 1e-15 in all.
 
     Raises
     ------
@@ -42,6 +44,8 @@ def kill_chances(stream: Stream) -> Floats:
     """
     looks = stream.looks
     found = np.zeros(len(looks))
+    if sum(_fails(stream, look) for look in looks) < _NO_MATTER:
+        return found
     alive = _Alive.at_first()
     work = 0
     for at, (look, part) in enumerate(zip(looks, _parts(looks), strict=True)):
@@ -56,6 +60,15 @@ def kill_chances(stream: Stream) -> Floats:
         if alive.table.sum() < _GONE:
             break
     return found
+
+
+def _fails(stream: Stream, look: Look) -> float:
+    """The chance that a look fails, whatever the others do."""
+    window = _Counts.of(stream, look.first, look.end)
+    most = stream.rule.most_good(np.arange(window.bad.size, dtype=np.int64))
+    up_to = np.concatenate([[0.0], np.cumsum(window.good)])
+    place = np.clip(most - window.first_good, -1, window.good.size - 1) + 1
+    return float(window.bad @ up_to[place])
 
 
 @dataclass(frozen=True, slots=True)

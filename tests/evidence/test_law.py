@@ -144,9 +144,19 @@ def test_runs_agree(number: int) -> None:
 
 @pytest.mark.slow
 def test_runs_of_thirty_policies_agree() -> None:
-    found = [differs(number) for number in range(100, 100 + MANY)]
+    """Thirty that neither always nor never abort; those that do are compared on the way."""
+    found: list[float] = []
+    too_large = 0
+    number = 100
+    while len(found) < MANY:
+        try:
+            found += [error for error in [differs(number)] if error > 0.0]
+        except NotExact:
+            too_large += 1
+        number += 1
     assert max(found) < 4.0
-    assert sum(error > 0.0 for error in found) > 0.6 * MANY
+    assert too_large < MANY / 4
+    assert number < 100 + 4 * MANY
 
 
 def changed(number: int, **fields: object) -> tuple[Policy, Scenario]:

@@ -97,6 +97,12 @@ def test_an_empty_window_fails_nothing() -> None:
     assert kill_chances(steady(looks=30, rate_rps=0.0, error_rate=0.5)).sum() == 0.0
 
 
+def test_what_hardly_ever_fails_is_not_summed_up() -> None:
+    """All looks together below 1e-15: the answer is 0, however many requests there are."""
+    assert kill_chances(steady(window_s=120, looks=60, rate_rps=200.0, error_rate=0.001)).sum() == 0.0
+    assert kill_chances(steady(window_s=120, looks=3, rate_rps=2.0, error_rate=0.01)).sum() > 1e-15
+
+
 def test_what_has_no_law() -> None:
     with pytest.raises(NotExact, match="overlap by more than a half"):
         kill_chances(steady(window_s=300, rate_rps=1.0, error_rate=0.01))

@@ -112,9 +112,9 @@ class Plan(NamedTuple):
     the number of the measurement. ``pools`` and ``drawn`` : (C, V, 5) conditions, in the order of the
     changes; in the latter no pool that nobody looks at has errors. ``slots`` : (C, V, B). ``last`` : the
     event of the last measurement. ``asked`` : (Q, 4), for each measurement its query, its counters, its table
-    and the verdict that the course prescribes, below 0 for one that changes nothing. ``limits`` : failures and
-    inconclusive ones that each counter stands. The rest are the programs of the queries (`formula`) and the
-    tables of the conditions (`judgement`), one after the other.
+    and the verdict that the course prescribes, below 0 for one that changes nothing. ``limits`` : failures
+    and inconclusive ones that each counter stands. The rest are the programs of the queries (`formula`) and
+    the tables of the conditions (`judgement`), one after the other.
     """
 
     events: Ints
