@@ -148,7 +148,6 @@ class Site:
 _LAB = """
 import sys
 from pathlib import Path
-from random import Random
 from rolloutsim.lab.lab import Lab
 
 with Lab(Path(sys.argv[1]), calls_per_second=float(sys.argv[2])) as lab:
