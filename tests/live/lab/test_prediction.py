@@ -47,7 +47,7 @@ from tests.live.lab.fleet import (
 )
 
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.soak,  # twenty executors and their traffic want the machine for themselves
     pytest.mark.skipif(find_program("traefik") is None, reason="traefik is not installed"),
     pytest.mark.skipif(find_program("prometheus") is None, reason="prometheus is not installed"),
 ]
