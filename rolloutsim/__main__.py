@@ -8,7 +8,7 @@ __all__ = ["main"]
 
 
 def main() -> None:
-    """Run the command line; an interrupt while it is still being made ends the process without a traceback."""
+    """Run the command line; an interrupt while it is still being made leaves no traceback."""
     before = signal.signal(signal.SIGINT, signal.SIG_DFL)
     from typer.main import get_command
 
