@@ -31,7 +31,7 @@ from rolloutsim.engine.gates import (
 )
 from tests.gates.streams import GATES, NAMES
 
-SIZES = st.one_of(*(st.integers(0, 10**power) for power in (1, 4, 12, 18)))
+SIZES = st.one_of(*(st.integers(0, 10**power) for power in (1, 4, 9, 12)))
 WEIGHTS = st.one_of(
     st.sampled_from((0.0, 100.0, 5e-324, 1e-300, 1e-17, 1e-9, 99.99999999999999, 50.0)), st.floats(0.0, 100.0)
 )
@@ -137,7 +137,7 @@ def test_numbers_that_leave_nothing_to_tell_apart(gate: Gate, wrong: dict[str, f
 
 
 @pytest.mark.parametrize(
-    ("requests", "bad"), [(math.inf, 0), (math.nan, 0), (10, math.nan), (math.inf, math.inf)]
+    ("requests", "bad"), [(10**13 + 1, 0), (math.inf, 0), (math.nan, 0), (10, math.nan), (math.inf, math.inf)]
 )
 def test_counts_are_finite(requests: float, bad: float) -> None:
     with pytest.raises(ValueError, match="0 <= bad <= requests"):

@@ -144,6 +144,46 @@ def at_the_end(drawn: Streams) -> Streams:
     return Streams(*(column[:, last] for column in columns), drawn.weights[last])
 
 
+# --- bad canaries that pass -----------------------------------------------------------------------------
+
+MISSES: tuple[tuple[Gate, float, float], ...] = (
+    # gate, the smallest ratio that it is to catch (of routing for SampleRatio), promised rate
+    (RateRatio(), 2.0, 0.10),
+    (RateRatio(harmless_rate=0.02), 2.0, 0.10),
+    (EventShare(), 2.0, 0.10),
+    (TwoSampleBlocks(), 2.0, 0.10),
+    (SampleRatio(), 1.5, 0.10),
+    (WaldSprt(0.01, 0.03), 3.0, 0.10 / 0.95),
+)
+
+
+def passing(gate: Gate, drawn: Streams) -> float:
+    """Share of the streams in which the gate passes before it fails, if ever."""
+    found = first_verdicts(gate, drawn)
+    return float(((found.passed < drawn.looks) & (found.passed < found.failed)).mean())
+
+
+@pytest.mark.parametrize(("gate", "ratio", "promised"), MISSES, ids=lambda value: str(value)[:40])
+@pytest.mark.parametrize("streams", [FEW // 4, pytest.param(MANY, marks=pytest.mark.soak)])
+def test_bad_canaries_pass_no_more_often_than_promised(
+    gate: Gate, ratio: float, promised: float, streams: int
+) -> None:
+    world = at_worst(World("weights 5, 25, 50 %", steps=True), gate, ratio)
+    rate = passing(gate, world.draw(streams, 13))
+    print(f"| {gate} | {world.name} | {promised:.2%} | {rate:.2%} pass |")  # noqa: T201
+    assert within(rate, promised, streams)
+
+
+@pytest.mark.parametrize("world", TIMES[:2], ids=lambda world: world.name)
+@pytest.mark.parametrize("streams", [FEW, pytest.param(MANY, marks=pytest.mark.soak)])
+def test_planned_looks_pass_bad_canaries_no_more_often_than_promised(world: World, streams: int) -> None:
+    """One percentage point above 1 %; where errors swing, so does the difference, and it is less at times."""
+    drawn = replace(world, ratio=2.0).draw(streams, 13)
+    rate = passing(GroupSequential(planned_requests=effective(drawn)), drawn)
+    print(f"| GroupSequential | {world.name} | 10.00% | {rate:.2%} pass |")  # noqa: T201
+    assert within(rate, 0.10, streams)
+
+
 # --- what the promises do not cover ---------------------------------------------------------------------
 
 LOOKED_AT_OFTEN = TwoProportionZ(min_requests=100)

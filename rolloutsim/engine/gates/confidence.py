@@ -205,7 +205,8 @@ def _end(bad: int, requests: int, alpha: float, requests_opt: int, side: float) 
     centre = math.asin(math.sqrt(bad / requests))
     good = requests - bad
     least = _varying(bad, good, bad / requests, concentration)
-    wanted = math.sqrt(-math.log(alpha) - _log_mixture(bad, requests, bad / requests, concentration))
+    most_likely = min(_log_mixture(bad, requests, bad / requests, concentration), 0.0)
+    wanted = math.sqrt(-math.log(alpha) - most_likely)
     most = math.pi / 2.0 - centre if side > 0.0 else centre
     # A single bad (good) request never refutes a rate of 0 (1): the e-value stays finite there.
     at_most = -wanted if (good if side > 0.0 else bad) == 1 else math.inf

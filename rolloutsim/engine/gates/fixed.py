@@ -170,6 +170,8 @@ def _verdict(gate: FixedGate, value: float, limit: float, high: float, compared:
         return Verdict.FAIL
     if isinstance(gate, BetaPosterior):
         passes = posterior_worse(compared.canary, compared.stable, gate.smallest_difference) <= gate.beta
+    elif compared.strata is not None:
+        passes = bool(compared.strata.rules_out(gate.smallest_difference, NORMAL.inv_cdf(1.0 - gate.beta)))
     else:
         passes = high < gate.smallest_difference
     return Verdict.PASS if passes else Verdict.INCONCLUSIVE

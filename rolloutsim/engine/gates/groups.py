@@ -86,8 +86,8 @@ def _verdict(gate: GroupSequential, compared: Comparison, last: Look | None) -> 
         return Verdict.FAIL
     if stage_of(gate, last.fraction) < gate.looks:
         return Verdict.CONTINUE
-    high = compared.difference + NORMAL.inv_cdf(1.0 - gate.beta) * compared.deviation
-    return Verdict.PASS if high < gate.smallest_difference else Verdict.INCONCLUSIVE
+    passes = compared.rules_out(gate.smallest_difference, NORMAL.inv_cdf(1.0 - gate.beta))
+    return Verdict.PASS if passes else Verdict.INCONCLUSIVE
 
 
 def _effect(gate: GroupSequential, compared: Comparison, last: Look | None) -> Effect:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 __all__ = ["NOTHING", "Arm", "Sample", "arm_above_edge", "compares"]
 
+_MOST_REQUESTS = 10**13
 _LEAST_WEIGHT_PERCENT = 1e-9
 """Below one request in a hundred billion an arm counts as one without traffic."""
 
@@ -21,15 +22,16 @@ class Arm:
 
     Raises
     ------
-    ValueError : a negative or infinite count, or more bad requests than requests.
+    ValueError : a negative count, more bad requests than requests, or more than ten trillion, which no
+        service has and beyond which double precision loses the evidence of single requests.
     """
 
     requests: int = 0
     bad: int = 0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.bad <= self.requests < math.inf:
-            raise ValueError(f"an arm needs 0 <= bad <= requests, not {self.bad} of {self.requests}")
+        if not 0 <= self.bad <= self.requests <= _MOST_REQUESTS:
+            raise ValueError(f"an arm needs 0 <= bad <= requests <= 1e13, not {self.bad} of {self.requests}")
 
     @property
     def rate(self) -> float:

@@ -67,10 +67,24 @@ class Comparison:
 
         One bad and one good request added to each arm keep one without bad requests from looking certain.
         """
-        rate_c = (self.canary_bad + 1.0) / (self.canary + 2.0)
-        rate_s = (self.bad - self.canary_bad + 1.0) / (self.stable + 2.0)
-        own = self.toward_stable * rate_c * (1.0 - rate_c)
-        other = (self.information - self.toward_stable) * rate_s * (1.0 - rate_s)
+        return self._deviation((self.canary_bad + 1.0) / (self.canary + 2.0))
+
+    def rules_out(self, difference: float, z: float) -> Any:
+        """Whether the canary is so much worse that what was seen lies ``z`` standard deviations below.
+
+        The deviation is that of such a canary, not of the one seen: few bad requests have a small one.
+        """
+        spread = self._deviation(np.minimum(self._stable_rate + difference, 1.0))
+        return self.difference + z * spread < difference
+
+    @property
+    def _stable_rate(self) -> Any:
+        return (self.bad - self.canary_bad + 1.0) / (self.stable + 2.0)
+
+    def _deviation(self, canary_rate: Any) -> Any:
+        own = self.toward_stable * canary_rate * (1.0 - canary_rate)
+        rate = self._stable_rate
+        other = (self.information - self.toward_stable) * rate * (1.0 - rate)
         return np.sqrt(own + other) / self.information
 
 

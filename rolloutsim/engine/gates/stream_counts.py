@@ -141,8 +141,8 @@ def by_groups(gate: GroupSequential, streams: Streams) -> FirstVerdicts:
         found = _compared([[column[:, look] for column in part] for part in counted])
         failed = np.where((failed == never) & (tail_z(found) >= bound), look, failed)
         if stages[look] >= gate.looks:
-            high = found.difference + NORMAL.inv_cdf(1.0 - gate.beta) * found.deviation
-            passed = np.where((high < gate.smallest_difference) & (failed == never), look, never)
+            passes = found.rules_out(gate.smallest_difference, NORMAL.inv_cdf(1.0 - gate.beta))
+            passed = np.where(passes & (failed == never), look, never)
     return FirstVerdicts(failed, passed)
 
 
@@ -172,9 +172,10 @@ def by_one_look(gate: TwoProportionZ | FisherExact, streams: Streams) -> FirstVe
     else:
         worse = np.where(several, found.z, _z(found)) >= NORMAL.inv_cdf(1.0 - gate.alpha)
     with np.errstate(divide="ignore", invalid="ignore"):
-        by_weight = found.difference + NORMAL.inv_cdf(1.0 - gate.beta) * found.deviation
-    high = np.where(several, np.minimum(by_weight, 1.0), _newcombe_high(found, gate.beta))
-    return FirstVerdicts(first(ready & worse), first(ready & (high < gate.smallest_difference) & ~worse))
+        by_weight = found.rules_out(gate.smallest_difference, NORMAL.inv_cdf(1.0 - gate.beta))
+    by_one = _newcombe_high(found, gate.beta) < gate.smallest_difference
+    passes = np.where(several, by_weight, by_one)
+    return FirstVerdicts(first(ready & worse), first(ready & passes & ~worse))
 
 
 def _z(found: Comparison) -> Floats:
