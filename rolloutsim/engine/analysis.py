@@ -59,6 +59,7 @@ __all__ = [
     "Measurement",
     "MetricState",
     "RunPhase",
+    "RunSeen",
     "RunState",
     "advance",
     "create_run",
@@ -112,6 +113,15 @@ class RunState:
     due: int | None = None
     counts_from: int = 0
     """Gates count nothing before this time: a run in the place of one that a person answered begins anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunSeen:
+    """An analysis run, or an experiment, as the rollout last read it."""
+
+    name: str
+    phase: RunPhase
+    message: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,25 +10,43 @@ import dataclasses
 import json
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import re2
 
 from rolloutsim.engine.measurements import KEPT_MEASUREMENTS, MetricState
 from rolloutsim.errors import PolicyError
+from rolloutsim.policy.experiment_step import TAG
 from rolloutsim.policy.gated import GatedCounts
-from rolloutsim.policy.model import Analysis, FieldArgument, Metric, PodHashArgument, SecretArgument
+from rolloutsim.policy.model import (
+    Analysis,
+    ExperimentArgument,
+    FieldArgument,
+    Metric,
+    PodHashArgument,
+    SecretArgument,
+)
 from rolloutsim.policy.templating import interpolate
 
 __all__ = ["bound_metrics", "dry_runs", "late_values", "metric_problem", "refusal"]
 
 Plain = TypeVar("Plain")
+NO_TAGS: Mapping[str, str] = MappingProxyType({})
 
 
-def late_values(analysis: Analysis, *, stable: str, latest: str, fields: Mapping[str, str]) -> dict[str, str]:
+def late_values(
+    analysis: Analysis,
+    *,
+    stable: str,
+    latest: str,
+    fields: Mapping[str, str],
+    tags: Mapping[str, str] = NO_TAGS,
+) -> dict[str, str]:
     """Values of the arguments that are bound when a run is created.
 
-    ``stable`` and ``latest`` are pod hashes, ``fields`` maps the paths of field arguments to values.
+    ``stable`` and ``latest`` are pod hashes, ``fields`` maps the paths of field arguments to values, ``tags``
+    those that arguments of an experiment name.
 
     Raises
     ------
@@ -45,6 +63,8 @@ def late_values(analysis: Analysis, *, stable: str, latest: str, fields: Mapping
                     fix="give its value with the release, or use an argument with a value",
                 )
             values[argument.name] = fields[argument.path]
+        elif isinstance(argument, ExperimentArgument):
+            values[argument.name] = TAG.sub(lambda tag: tags[tag[1]], argument.text)
     return values
 
 

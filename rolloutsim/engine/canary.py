@@ -5,6 +5,7 @@ from __future__ import annotations
 from rolloutsim.engine import progress, runs
 from rolloutsim.engine.draft import Draft
 from rolloutsim.engine.events import RunPhase, StepCompleted, StepsSkipped
+from rolloutsim.engine.experiments import reconcile_experiments
 from rolloutsim.engine.pauses import canary_pause_over, pause_at_step
 from rolloutsim.engine.replicas import progress_reached
 from rolloutsim.engine.scaling import remove_old_revisions, scale_canary
@@ -17,7 +18,7 @@ from rolloutsim.engine.traffic import (
     reconcile_services,
 )
 from rolloutsim.engine.work import Work
-from rolloutsim.policy.model import AnalysisStep, Pause, SetCanaryScale, SetWeight, Step
+from rolloutsim.policy.model import AnalysisStep, ExperimentStep, Pause, SetCanaryScale, SetWeight, Step
 
 __all__ = ["act", "write_status"]
 
@@ -38,7 +39,9 @@ def act(work: Work) -> Waiting | None:
     reconcile_services(work)
     if not reconcile_router(work):
         runs.keep(work)
+        work.current_experiment = work.status.experiment
         return work.wait() if work.actions else None
+    reconcile_experiments(work)
     runs.reconcile_canary(work)
     if not work.add_pauses and not scale_canary(work):
         pause_at_step(work)
@@ -103,7 +106,7 @@ def _advance(work: Work, draft: Draft) -> None:
                 work.add_pauses.append(GATE_PAUSE)
                 return
             draft.step_index = index + 1
-            draft.step_run = None
+            draft.step_run = draft.experiment = None
             work.events.append(StepCompleted(index + 1, len(steps), step_text(step)))
             work.remove_pauses.append(GATE_PAUSE)
 
@@ -144,5 +147,7 @@ def _completed(work: Work, step: Step, draft: Draft) -> bool:
             return not unverified and at_desired_counts(work, draft.weights)
         case AnalysisStep():
             return draft.step_run is not None and draft.step_run.phase is RunPhase.SUCCESSFUL
-        case _:  # header and mirror routes; experiments and plugins that the world does not play
+        case ExperimentStep():
+            return draft.experiment is not None and draft.experiment.phase is RunPhase.SUCCESSFUL
+        case _:  # header and mirror routes; plugins, which the world does not play
             return True

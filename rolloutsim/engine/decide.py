@@ -16,6 +16,8 @@ from rolloutsim.engine import bluegreen, canary, progress, rolling
 from rolloutsim.engine.analysis import next_due
 from rolloutsim.engine.draft import Draft
 from rolloutsim.engine.events import Observation, Phase, PolicyChanged, Tick
+from rolloutsim.engine.experiment import timers
+from rolloutsim.engine.experiments import advance_experiments
 from rolloutsim.engine.exposure import followed, has_gates
 from rolloutsim.engine.fold import at_time, fold
 from rolloutsim.engine.pauses import pause_end
@@ -130,13 +132,14 @@ def _pass(work: Work) -> None:
     if not work.facts.asked or (work.facts.observed and progress.check_paused_conditions(work)):
         return
     work.bump_number()
+    advance_experiments(work)
     try:
         waiting = _act(work)
     except PolicyError:
         work.back_off()
         return
     if work.unanswered:
-        work.waiting = waiting
+        work.waiting = waiting or work.wait()
         work.retry_at = work.now + LOST_ANSWER_MS
     elif waiting is not None:
         _finish(work, waiting)
@@ -231,6 +234,8 @@ def _next_timer(policy: Policy, state: State, progress_lag_ms: int) -> int | Non
     """The first time after the last pass at which the time alone may change what a pass does."""
     facts, status = state.facts, state.status
     times = [r.scale_down_at for r in facts.revisions if r.scale_down_at is not None and r.desired > 0]
+    for one in state.experiments:
+        times += timers(one)
     if status.pauses and not facts.paused:
         end = pause_end(policy, status)
         if end is not None:
@@ -255,6 +260,8 @@ def _late(policy: Policy, state: State) -> int | None:
 def _at_rest(state: State) -> bool:
     """Done, or a person's turn, with every pod where it should be."""
     if any(not r.desired == r.created == r.available for r in state.facts.revisions):
+        return False
+    if any(not t.desired == t.created == t.available for one in state.experiments for t in one.templates):
         return False
     status = state.status
     return status.phase in (Phase.HEALTHY, Phase.PAUSED) or status.abort

@@ -29,6 +29,7 @@ class Draft:
     background_run: RunSeen | None
     pre_run: RunSeen | None
     post_run: RunSeen | None
+    experiment: RunSeen | None
     ping_pong: str
     preview_checkpoint: bool
     active: str

@@ -20,7 +20,9 @@ __all__ = [
     "Counted",
     "Counts",
     "CreateRevision",
+    "CreateTemplate",
     "Event",
+    "ExperimentChanged",
     "Failed",
     "Failure",
     "Measure",
@@ -143,7 +145,8 @@ class ReplicasWanted:
 class RevisionSeen:
     """Pods of one revision: asked for, created, ready, and available for long enough.
 
-    It also answers `CreateRevision`, `Scale` and `RemoveRevision`.
+    It also answers `CreateRevision`, `CreateTemplate`, `Scale` and `RemoveRevision`. The pods of an
+    experiment's template are told in the same way.
     """
 
     at: int
@@ -165,7 +168,7 @@ class ServiceSeen:
 
 @dataclass(frozen=True, slots=True)
 class WeightSeen:
-    """The weight of the canary at the router. It also answers `SetWeight`.
+    """The weight of the canary at the router. It also answers `SetWeight`, whose ``additional`` it repeats.
 
     ``verified`` is True or False where the router can confirm what traffic does, None where it
     cannot say.
@@ -174,6 +177,7 @@ class WeightSeen:
     at: int
     weight: int
     verified: bool | None = None
+    additional: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,6 +282,21 @@ class CreateRevision:
 
 
 @dataclass(frozen=True, slots=True)
+class CreateTemplate:
+    """Make the pods of an experiment's template exist, with no pods yet.
+
+    They have the pod spec of revision ``like`` and ``pod_hash`` as their label; ``apart`` as in
+    `rolloutsim.policy.model.ExperimentTemplate`.
+    """
+
+    id: str
+    revision: str
+    like: str
+    pod_hash: str
+    apart: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Scale:
     id: str
     revision: str
@@ -299,8 +318,11 @@ class SetService:
 
 @dataclass(frozen=True, slots=True)
 class SetWeight:
+    """The weight of the canary, and those of an experiment's templates: pairs (revision, weight)."""
+
     id: str
     weight: int
+    additional: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -352,6 +374,7 @@ class TerminateMeasurement:
 
 Action = (
     CreateRevision
+    | CreateTemplate
     | Scale
     | RemoveRevision
     | SetService
@@ -409,6 +432,15 @@ class RunChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class ExperimentChanged:
+    """An experiment changed phase."""
+
+    experiment: str
+    phase: RunPhase
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class MeasurementTaken:
     """One judged measurement: the value as people read it, and the verdict."""
 
@@ -443,6 +475,7 @@ Event = (
     | Resumed
     | StepsSkipped
     | RunChanged
+    | ExperimentChanged
     | MeasurementTaken
     | Aborted
     | Promoted

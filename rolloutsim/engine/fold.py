@@ -12,6 +12,7 @@ from typing import Any
 from rolloutsim.engine.events import (
     Action,
     CreateRevision,
+    CreateTemplate,
     Failed,
     Measured,
     Observation,
@@ -27,6 +28,7 @@ from rolloutsim.engine.events import (
     StatusPatched,
     WeightSeen,
 )
+from rolloutsim.engine.experiment import pods_seen
 from rolloutsim.engine.exposure import has_gates
 from rolloutsim.engine.holds import approvers_needed
 from rolloutsim.engine.runs import fold_measured
@@ -66,6 +68,7 @@ def _with(state: State, now: int, facts: Facts, unanswered: tuple[Action, ...], 
         dirty,
         state.looked_at,
         state.exposed,
+        state.experiments,
     )
 
 
@@ -78,6 +81,13 @@ def _revision_seen(policy: Policy, state: State, now: int, seen: RevisionSeen) -
     revisions = state.facts.revisions
     index = next((i for i, r in enumerate(revisions) if r.id == seen.revision), None)
     if index is None:
+        experiments = pods_seen(state.experiments, now, seen)
+        if experiments is not state.experiments or any(
+            template.revision == seen.revision for one in experiments for template in one.templates
+        ):
+            if experiments is state.experiments and not answered:
+                return state
+            return replace(state, now=now, experiments=experiments, unanswered=unanswered, dirty=True)
         return _revision_created(state, now, seen, unanswered) if answered else state
     known = revisions[index]
     removed = answered and any(
@@ -113,7 +123,7 @@ def _revision_seen(policy: Policy, state: State, now: int, seen: RevisionSeen) -
 
 def _answers_revision(seen: RevisionSeen, action: Action) -> bool:
     match action:
-        case CreateRevision(_, revision):
+        case CreateRevision(_, revision) | CreateTemplate(_, revision):
             return revision == seen.revision
         case Scale(_, revision, replicas):
             return revision == seen.revision and replicas == seen.desired
@@ -173,11 +183,22 @@ def _service_seen(policy: Policy, state: State, now: int, seen: ServiceSeen) -> 
 
 def _weight_seen(policy: Policy, state: State, now: int, seen: WeightSeen) -> State:
     unanswered = _without(
-        state.unanswered, lambda action: isinstance(action, SetWeight) and action.weight == seen.weight
+        state.unanswered,
+        lambda action: (
+            isinstance(action, SetWeight)
+            and action.weight == seen.weight
+            and action.additional == seen.additional
+        ),
     )
     facts = state.facts
-    same = facts.weight == seen.weight and facts.verified is seen.verified
-    moved = replace(facts, weight=seen.weight, verified=seen.verified, weight_at=now)
+    same = (
+        facts.weight == seen.weight
+        and facts.verified is seen.verified
+        and facts.additional == seen.additional
+    )
+    moved = replace(
+        facts, weight=seen.weight, verified=seen.verified, weight_at=now, additional=seen.additional
+    )
     dirty = state.dirty or not same or unanswered is not state.unanswered
     return _with(state, now, moved, unanswered, dirty)
 

@@ -60,6 +60,7 @@ def begin(work: Work, waiting: Waiting) -> Draft:
     if draft.weights is not None and draft.weights.verified != work.facts.verified:
         draft.weights = replace(draft.weights, verified=work.facts.verified)
     draft.step_run, draft.background_run, draft.pre_run, draft.post_run = waiting.runs
+    draft.experiment = waiting.experiment
     return draft
 
 
@@ -68,7 +69,7 @@ def reset(work: Work, draft: Draft) -> None:
     work.clear_pauses = True
     work.remove_abort = True
     draft.promote_full = False
-    draft.step_run = draft.background_run = draft.pre_run = draft.post_run = None
+    draft.step_run = draft.background_run = draft.pre_run = draft.post_run = draft.experiment = None
     draft.preview_checkpoint = False
     strategy = work.policy.strategy
     draft.step_index = 0 if isinstance(strategy, Canary) and strategy.steps else None

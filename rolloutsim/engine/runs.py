@@ -130,6 +130,7 @@ def fold_measured(state: State, now: int, seen: Measured) -> State | None:
                 state.dirty,
                 state.looked_at,
                 state.exposed,
+                state.experiments,
             )
     return None
 
@@ -171,6 +172,7 @@ def _cancel_others(work: Work) -> None:
     if not work.runs:
         return
     current = {seen.name for seen in work.current_runs if seen is not None}
+    current.update(run.name for one in work.experiments for run in one.runs if run is not None)
     for name, run in list(work.runs.items()):
         if name in current:
             continue
@@ -323,13 +325,9 @@ def _create(work: Work, analysis: Analysis, infix: str) -> RunSeen:
     bindings = late_values(
         analysis, stable=work.status.stable, latest=work.facts.asked, fields=dict(work.facts.fields)
     )
-    name = base = _name(work, infix)
-    collisions = 0
-    while name in work.run_names:
-        collisions += 1
-        name = f"{base}.{collisions}"
-    counts_from = work.now if collisions else 0
+    base = _name(work, infix)
+    name = work.free_name(base)
+    counts_from = work.now if name != base else 0
     work.runs[name] = create_run(name, analysis, bindings, work.now, counts_from=counts_from)
-    work.run_names = (*work.run_names, name)
     work.changed = True
     return RunSeen(name, RunPhase.NEW)

@@ -10,13 +10,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rolloutsim.engine.analysis import RunState
-from rolloutsim.engine.events import Action, Event, Phase, Role, RunPhase
+from rolloutsim.engine.analysis import RunSeen, RunState
+from rolloutsim.engine.events import Action, Event, Phase, Role
+from rolloutsim.engine.experiment import ExperimentState
 from rolloutsim.engine.spans import Exposed
 
 __all__ = [
     "BLUE_GREEN_PAUSE",
     "CANARY_PAUSE",
+    "EXPERIMENT_PAUSE",
     "GATE_PAUSE",
     "INCONCLUSIVE_PAUSE",
     "Decision",
@@ -39,6 +41,7 @@ __all__ = [
 CANARY_PAUSE = "CanaryPauseStep"
 BLUE_GREEN_PAUSE = "BlueGreenPause"
 INCONCLUSIVE_PAUSE = "InconclusiveAnalysisRun"
+EXPERIMENT_PAUSE = "InconclusiveExperiment"
 GATE_PAUSE = "GateUndecided"
 """Not Argo's: a background gate has not passed and everybody would be next (`rolloutsim.engine.holds`)."""
 
@@ -93,7 +96,8 @@ class Facts:
     ``asked`` is the revision of the template that should run, ``fields`` the values of its late-bound
     field arguments. ``observed`` tells whether the status was written since the last change of the spec
     (``observedGeneration``). ``weight_at`` is the time of the last `WeightSeen`. ``routes``: header or
-    mirror routes were set and not removed since.
+    mirror routes were set and not removed since. ``additional`` are the weights beside the canary's, as in
+    `WeightSeen`.
     """
 
     revisions: tuple[Revision, ...]
@@ -108,6 +112,7 @@ class Facts:
     paused: bool
     steps_hash: str
     observed: bool
+    additional: tuple[tuple[str, int], ...] = ()
 
 
 def with_revisions(facts: Facts, revisions: tuple[Revision, ...]) -> Facts:
@@ -125,6 +130,7 @@ def with_revisions(facts: Facts, revisions: tuple[Revision, ...]) -> Facts:
         facts.paused,
         facts.steps_hash,
         facts.observed,
+        facts.additional,
     )
 
 
@@ -136,22 +142,17 @@ class PauseCondition:
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """``status.canary.weights``: the weights last sent to the router, and between which revisions."""
+    """``status.canary.weights``: the weights last sent to the router, and between which revisions.
+
+    ``additional`` are those of an experiment's templates, which ``stable`` does not get.
+    """
 
     canary: int
     stable: int
     canary_revision: str
     stable_revision: str
     verified: bool | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class RunSeen:
-    """An analysis run as the rollout last read it."""
-
-    name: str
-    phase: RunPhase
-    message: str = ""
+    additional: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +190,7 @@ class Status:
     background_run: RunSeen | None = None
     pre_run: RunSeen | None = None
     post_run: RunSeen | None = None
+    experiment: RunSeen | None = None
     ping_pong: str = ""
     preview_checkpoint: bool = False
     active: str = ""
@@ -244,6 +246,7 @@ class Waiting:
     created: bool = False
     fast_rollback: bool = False
     applied: str = ""
+    experiment: RunSeen | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,8 +255,9 @@ class State:
 
     ``dirty``: something changed since the last pass. ``retry_at``: when an unanswered write, or a
     refused one, is tried again. ``looked_at``: time of the last pass. ``writes`` counts the actions so
-    far and gives them their ids. ``run_names`` are all names of analysis runs ever used. ``exposed`` is None
-    for a policy without gates, which need it.
+    far and gives them their ids. ``run_names`` are all names of analysis runs ever used, and those of
+    experiments after ``experiment/``. ``exposed`` is None for a policy without gates, which need it.
+    ``experiments`` are those that are not over yet, or still have pods.
     """
 
     now: int
@@ -269,6 +273,7 @@ class State:
     dirty: bool = True
     looked_at: int = 0
     exposed: Exposed | None = None
+    experiments: tuple[ExperimentState, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from rolloutsim.engine import replicas
 from rolloutsim.engine.events import Role, SetWeight
+from rolloutsim.engine.experiments import additional_weights
 from rolloutsim.engine.replicas import Count, Pair, Picture, Weights
 from rolloutsim.engine.state import Recorded, Revision
 from rolloutsim.engine.steps import current_step
@@ -18,6 +21,8 @@ __all__ = [
     "reconcile_router",
     "reconcile_services",
 ]
+
+Additional = tuple[tuple[str, int], ...]
 
 VERIFY_RETRY_MS = 10_000
 """A weight that the router has not confirmed is asked for again after this time."""
@@ -140,17 +145,20 @@ def reconcile_router(work: Work) -> bool:
     if _back_to_stable(work):
         assert work.status.weights is not None
         weight, canary = work.status.weights.canary, work.status.weights.canary_revision
+        additional: Additional = ()
     else:
-        weight = _weight(work, routing)
+        additional = _additional(work)
+        weight = _weight(work, routing, additional)
     if not _stable_can_serve(work, weight):
         return True
     if _progressing(work):
         _set_route_of_step(work)
-    _ask(work, routing, weight)
+    _ask(work, routing, weight, additional)
     stable = "" if work.stable is None else work.stable.id
-    old = work.status.weights
-    if old is None or (old.canary, old.canary_revision, old.stable_revision) != (weight, canary, stable):
-        work.weights = Recorded(weight, routing.max_weight - weight, canary, stable)
+    rest = routing.max_weight - weight - sum(share for _, share in additional)
+    new = Recorded(weight, rest, canary, stable, additional=additional)
+    if work.status.weights is None or replace(work.status.weights, verified=None) != new:
+        work.weights = new
     return not end_unverified(work, work.weights)
 
 
@@ -160,7 +168,13 @@ def _progressing(work: Work) -> bool:
     return has_pods and not (work.fully_promoted or work.aborted or work.status.promote_full)
 
 
-def _weight(work: Work, routing: TrafficRouting) -> int:
+def _additional(work: Work) -> Additional:
+    """What an experiment gets beside canary and stable: only while the steps decide."""
+    over = work.fully_promoted or work.aborted or work.status.promote_full
+    return () if over or not work.experiments else additional_weights(work)
+
+
+def _weight(work: Work, routing: TrafficRouting, additional: Additional) -> int:
     new, status = work.new, work.status
     if not _progressing(work):
         work.remove_routes()
@@ -171,7 +185,7 @@ def _weight(work: Work, routing: TrafficRouting) -> int:
     if new is None or new.available == 0:
         if status.weights is not None and status.weights.canary > 0 and work.facts.weight != 0:
             # Even if stable cannot serve everybody: nobody should be sent where no pod is.
-            work.set_weight(0)
+            work.set_weight(0, additional)
         return 0
     if status.promote_full:
         if work.canary.dynamic_stable_scale:
@@ -206,13 +220,14 @@ def _set_route_of_step(work: Work) -> None:
         work.set_route(step)
 
 
-def _ask(work: Work, routing: TrafficRouting, weight: int) -> None:
+def _ask(work: Work, routing: TrafficRouting, weight: int, additional: Additional) -> None:
     facts = work.facts
     if any(isinstance(action, SetWeight) for action in work.actions):
         return
     unconfirmed = routing.verifies and facts.verified is False
-    if facts.weight != weight or (unconfirmed and work.now >= facts.weight_at + VERIFY_RETRY_MS):
-        work.set_weight(weight)
+    moved = facts.weight != weight or facts.additional != additional
+    if moved or (unconfirmed and work.now >= facts.weight_at + VERIFY_RETRY_MS):
+        work.set_weight(weight, additional)
 
 
 def end_unverified(work: Work, weights: Recorded | None) -> bool:

@@ -16,6 +16,7 @@ from rolloutsim.engine.codec import to_json
 from rolloutsim.engine.events import (
     Action,
     CreateRevision,
+    CreateTemplate,
     Event,
     RemoveRevision,
     RemoveRoutes,
@@ -25,6 +26,7 @@ from rolloutsim.engine.events import (
     SetService,
     SetWeight,
 )
+from rolloutsim.engine.experiment import TemplateState
 from rolloutsim.engine.replicas import Pair, Picture
 from rolloutsim.engine.state import (
     INCONCLUSIVE_PAUSE,
@@ -69,9 +71,11 @@ class Work:
         "changed",
         "clear_pauses",
         "counts",
+        "current_experiment",
         "current_runs",
         "dirty",
         "events",
+        "experiments",
         "exposed",
         "facts",
         "looked_at",
@@ -116,6 +120,7 @@ class Work:
         self.backoff_ms = state.backoff_ms
         self.looked_at = state.looked_at
         self.exposed = state.exposed
+        self.experiments = state.experiments
         self.changed = False
         self.dirty = state.dirty
 
@@ -150,6 +155,7 @@ class Work:
         self.remove_abort = status.abort and self.fully_promoted
         self.weights: Recorded | None = status.weights
         self.current_runs: list[RunSeen | None] = [None, None, None, None]
+        self.current_experiment: RunSeen | None = None
         self.notes: list[Note] = []
 
     # --- questions --------------------------------------------------------------------------------
@@ -236,20 +242,32 @@ class Work:
                 forget = replicas == 0 and forget_deadline
                 self.remember(Note(revision.id, wanted, forget))
             return False
-        self.unanswered = tuple(
-            a for a in self.unanswered if not (isinstance(a, Scale) and a.revision == revision.id)
-        )
-        self._write(Scale(self.next_id("scale"), revision.id, replicas))
+        self._scale(revision.id, replicas)
         self.notes.append(Note(revision.id, wanted, replicas == 0 and forget_deadline))
         return True
+
+    def _scale(self, revision: str, replicas: int) -> None:
+        self.unanswered = tuple(
+            a for a in self.unanswered if not (isinstance(a, Scale) and a.revision == revision)
+        )
+        self._write(Scale(self.next_id("scale"), revision, replicas))
+
+    def create_template(self, template: TemplateState) -> None:
+        """Make the pods of an experiment's template exist."""
+        name, like, apart = template.revision, template.like, template.spec.apart
+        self._write(CreateTemplate(self.next_id("template"), name, like, template.pod_hash, apart))
+
+    def scale_template(self, template: TemplateState, replicas: int) -> None:
+        """Ask for so many pods of an experiment's template."""
+        self._scale(template.revision, replicas)
 
     def set_service(self, role: Role, revision: str) -> None:
         """Point a Service at a revision; the rest of the pass sees it there."""
         self._write(SetService(self.next_id("service"), role, revision))
         self.services[role] = ServiceFact(role, revision, managed=True)
 
-    def set_weight(self, weight: int) -> None:
-        self._write(SetWeight(self.next_id("weight"), weight))
+    def set_weight(self, weight: int, additional: tuple[tuple[str, int], ...]) -> None:
+        self._write(SetWeight(self.next_id("weight"), weight, additional))
 
     def set_route(self, step: SetHeaderRoute | SetMirrorRoute) -> None:
         """Send the route of a step, as it stands, to the router."""
@@ -263,6 +281,16 @@ class Work:
             self.set_facts(replace(self.facts, routes=False))
 
     # --- what the engine itself remembers ---------------------------------------------------------
+
+    def free_name(self, base: str, *, experiment: bool = False) -> str:
+        """The name of a new analysis run or experiment: ``base``, or with ``.1`` (``-1``) and so on."""
+        kind, joint = ("experiment/", "-") if experiment else ("", ".")
+        name, collisions = base, 0
+        while kind + name in self.run_names:
+            collisions += 1
+            name = f"{base}{joint}{collisions}"
+        self.run_names = (*self.run_names, kind + name)
+        return name
 
     def set_facts(self, facts: Facts) -> None:
         if facts != self.facts:
@@ -332,6 +360,7 @@ class Work:
             created,
             fast_rollback,
             applied,
+            self.current_experiment,
         )
 
     def resume(self, waiting: Waiting) -> None:
@@ -370,5 +399,6 @@ class Work:
             self.dirty,
             self.looked_at,
             self.exposed,
+            self.experiments,
         )
         return Decision(state, tuple(self.actions), tuple(self.events))

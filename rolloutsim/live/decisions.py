@@ -16,6 +16,7 @@ from rolloutsim.engine import (
     Action,
     CreateRevision,
     Event,
+    ExperimentChanged,
     MeasurementTaken,
     Observation,
     Paused,
@@ -227,6 +228,12 @@ def _of_event(event: Event, judge: Callable[[MeasurementTaken], Judged]) -> Told
         case RunChanged(run=run, phase=phase, message=message):
             said = f": {message}" if message else ""
             return 4, f"Analysis{phase.value or 'Created'}", f"analysis {run} is {phase.value or 'new'}{said}"
+        case ExperimentChanged(experiment=name, phase=phase, message=message):
+            return (
+                4,
+                f"Experiment{phase}",
+                f"experiment {name} is {phase}" + (f": {message}" if message else ""),
+            )
         case MeasurementTaken():
             return 5, "Measured", str(judge(event))
         case PhaseChanged(phase=phase, message=message):
@@ -267,6 +274,10 @@ def _bad(events: Iterable[Event]) -> bool:
                 return True
             case MeasurementTaken(phase=phase) if phase is not MeasurementPhase.SUCCESSFUL:
                 return True
-            case RunChanged(phase=phase) if phase in (RunPhase.FAILED, RunPhase.ERROR, RunPhase.INCONCLUSIVE):
+            case RunChanged(phase=phase) | ExperimentChanged(phase=phase) if phase in (
+                RunPhase.FAILED,
+                RunPhase.ERROR,
+                RunPhase.INCONCLUSIVE,
+            ):
                 return True
     return False

@@ -18,6 +18,7 @@ from rolloutsim.policy.gate_metric import bind_gate, equal_share, revision_argum
 from rolloutsim.policy.metric import bind_metric
 from rolloutsim.policy.model import (
     Analysis,
+    ExperimentArgument,
     FieldArgument,
     LateArgument,
     Metric,
@@ -27,10 +28,12 @@ from rolloutsim.policy.model import (
 )
 from rolloutsim.policy.shape import check_manifest
 
-__all__ = ["AnalysisReader", "UnresolvedArgument", "merge_arguments"]
+__all__ = ["EXPERIMENT_TAGS", "AnalysisReader", "UnresolvedArgument", "merge_arguments"]
 
 TEMPLATE_KINDS = {False: "AnalysisTemplate", True: "ClusterAnalysisTemplate"}
 API_VERSION = "argoproj.io/v1alpha1"
+EXPERIMENT_TAGS = "experiment"
+"""Key of ``valueFrom``, in no manifest, of a value that names an experiment's templates."""
 
 Argument = Mapping[str, Any]
 Source = tuple[Document, Path, Mapping[str, Any]]
@@ -201,6 +204,8 @@ class AnalysisReader:
             source = given["valueFrom"]
         elif "value" in argument:
             return None
+        if EXPERIMENT_TAGS in source:
+            return ExperimentArgument(name, source[EXPERIMENT_TAGS])
         if "podTemplateHashValue" in source:
             which = source["podTemplateHashValue"]
             if which not in ("Latest", "Stable"):

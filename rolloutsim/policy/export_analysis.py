@@ -19,6 +19,7 @@ from rolloutsim.policy.expressions import LATE_TAG
 from rolloutsim.policy.metric import DEFAULT_CONSECUTIVE_ERROR_LIMIT
 from rolloutsim.policy.model import (
     Analysis,
+    ExperimentArgument,
     FieldArgument,
     GatedCounts,
     JobProvider,
@@ -28,6 +29,7 @@ from rolloutsim.policy.model import (
     PodHashArgument,
     PrometheusProvider,
     Provider,
+    Retention,
     WebProvider,
 )
 from rolloutsim.policy.templating import CLOSE, OPEN, PREFIX
@@ -35,6 +37,7 @@ from rolloutsim.policy.templating import CLOSE, OPEN, PREFIX
 __all__ = ["AnalysisWriter", "InlineAnalyses", "TemplateAnalyses"]
 
 Content = dict[str, Any]
+_Key = tuple[tuple[Metric, ...], tuple[LateArgument, ...], tuple[str, ...], tuple[Retention, ...]]
 PROMETHEUS, WEB = PrometheusProvider(""), WebProvider("")
 """For their defaults."""
 
@@ -44,6 +47,9 @@ class AnalysisWriter(Protocol):
 
     def write(self, analysis: Analysis, name: str) -> Content:
         """The body of an ``analysis`` field; ``name`` is for a template that has none."""
+
+    def write_one(self, analysis: Analysis, name: str) -> Content:
+        """The same for an experiment's analysis, which is one template and its arguments."""
 
 
 @dataclass(slots=True)
@@ -55,19 +61,24 @@ class TemplateAnalyses:
 
     namespace: str = ""
     documents: list[Content] = field(default_factory=list)
-    _names: dict[tuple[tuple[Metric, ...], tuple[LateArgument, ...]], str] = field(default_factory=dict)
+    _names: dict[_Key, str] = field(default_factory=dict)
 
     def write(self, analysis: Analysis, name: str) -> Content:
-        key = (analysis.metrics, analysis.late)
+        reference = self._reference(replace(analysis, dry_run=(), retention=()), name)
+        given = reference.pop("args", None)
+        return {"templates": [reference], **({"args": given} if given else {}), **_rules(analysis)}
+
+    def write_one(self, analysis: Analysis, name: str) -> Content:
+        return self._reference(analysis, name)
+
+    def _reference(self, analysis: Analysis, name: str) -> Content:
+        """Name and arguments of a template that holds the analysis with its rules."""
+        key = (analysis.metrics, analysis.late, analysis.dry_run, analysis.retention)
         if key not in self._names:
             self._names[key] = self._free("-".join(analysis.templates) or name)
             self.documents.append(self._template(self._names[key], analysis))
-        given = [_pod_hash(argument) for argument in analysis.late if isinstance(argument, PodHashArgument)]
-        return {
-            "templates": [{"templateName": self._names[key]}],
-            **({"args": given} if given else {}),
-            **_rules(analysis),
-        }
+        given = [content for argument in analysis.late if (content := _given(argument))]
+        return {"templateName": self._names[key], **({"args": given} if given else {})}
 
     def _free(self, name: str) -> str:
         taken, candidate, number = set(self._names.values()), name, 2
@@ -82,7 +93,7 @@ class TemplateAnalyses:
             "apiVersion": API_VERSION,
             "kind": "AnalysisTemplate",
             "metadata": {"name": name, **({"namespace": self.namespace} if self.namespace else {})},
-            "spec": {**({"args": arguments} if arguments else {}), "metrics": metrics},
+            "spec": {**({"args": arguments} if arguments else {}), "metrics": metrics, **_rules(analysis)},
         }
 
 
@@ -104,6 +115,9 @@ class InlineAnalyses:
         given = [_pod_hash(argument) for argument in hashes] + braces
         return {**({"args": given} if given else {}), "metrics": metrics, **_rules(analysis)}
 
+    def write_one(self, analysis: Analysis, name: str) -> Content:
+        return self.templates.write_one(analysis, name)
+
     def _with_template(self, analysis: Analysis, name: str) -> Content:
         """Gates are no part of a template: they stay in place, beside the reference to the others."""
         gates = tuple(m for m in analysis.metrics if isinstance(m.provider, GatedCounts))
@@ -124,8 +138,15 @@ def _pod_hash(argument: PodHashArgument) -> Content:
     return {"name": argument.name, "valueFrom": {"podTemplateHashValue": which}}
 
 
+def _given(argument: LateArgument) -> Content | None:
+    """An argument whose value the Rollout gives; None for one that only its template has."""
+    if isinstance(argument, ExperimentArgument):
+        return {"name": argument.name, "value": argument.text}
+    return _pod_hash(argument) if isinstance(argument, PodHashArgument) else None
+
+
 def _declared(argument: LateArgument) -> Content:
-    if isinstance(argument, PodHashArgument):
+    if isinstance(argument, PodHashArgument | ExperimentArgument):
         return {"name": argument.name}
     if isinstance(argument, FieldArgument):
         source: Content = {"fieldRef": {"fieldPath": argument.path}}

@@ -111,14 +111,45 @@ def _step(step: Step, name: str, analyses: AnalysisWriter) -> Content:
             return {"setCanaryScale": _canary_scale(step)}
         case AnalysisStep(analysis=analysis):
             return {"analysis": analyses.write(analysis, name)}
-        case ExperimentStep(spec_json=spec):
-            return {"experiment": json.loads(spec)}
+        case ExperimentStep():
+            return {"experiment": _experiment(step, name, analyses)}
         case SetHeaderRoute(name=route, match_json=match):
             return {"setHeaderRoute": {"name": route, **_match(match)}}
         case SetMirrorRoute(name=route, match_json=match, percentage=percentage):
             return {"setMirrorRoute": {"name": route, **_match(match), **_given(percentage=percentage)}}
         case PluginStep(name=plugin, config_json=config):
             return {"plugin": {"name": plugin, "config": json.loads(config)}}
+
+
+def _experiment(step: ExperimentStep, name: str, analyses: AnalysisWriter) -> Content:
+    delay = step.scale_down_delay_ms
+    content: Content = {
+        "templates": [
+            {
+                "name": template.name,
+                "specRef": "canary" if template.canary else "stable",
+                **({} if template.replicas == 1 else {"replicas": template.replicas}),
+                **({} if template.weight is None else {"weight": template.weight}),
+                **json.loads(template.extra_json),
+            }
+            for template in step.templates
+        ]
+    }
+    if step.duration_ms is not None:
+        content["duration"] = duration_text(step.duration_ms)
+    if step.analyses:
+        content["analyses"] = [
+            {
+                "name": one.name,
+                **analyses.write_one(one.analysis, f"{name}-{one.name}"),
+                **({"requiredForCompletion": True} if one.required else {}),
+            }
+            for one in step.analyses
+        ]
+    if delay != SCALE_DOWN_DELAY_MS:
+        content["scaleDownDelaySeconds"] = seconds(delay)
+    content |= json.loads(step.extra_json)
+    return content
 
 
 def _canary_scale(step: SetCanaryScale) -> Content:

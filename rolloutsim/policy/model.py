@@ -24,7 +24,10 @@ __all__ = [
     "Argument",
     "BlueGreen",
     "Canary",
+    "ExperimentAnalysis",
+    "ExperimentArgument",
     "ExperimentStep",
+    "ExperimentTemplate",
     "FieldArgument",
     "GatedCounts",
     "IntOrPercent",
@@ -183,7 +186,15 @@ class SecretArgument:
     key: str
 
 
-LateArgument = PodHashArgument | FieldArgument | SecretArgument
+@dataclass(frozen=True, slots=True)
+class ExperimentArgument:
+    """A value with tags such as ``{{templates.NAME.podTemplateHash}}``, bound when the run is created."""
+
+    name: str
+    text: str
+
+
+LateArgument = PodHashArgument | FieldArgument | SecretArgument | ExperimentArgument
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,11 +251,42 @@ class AnalysisStep:
 
 
 @dataclass(frozen=True, slots=True)
-class ExperimentStep:
-    """An experiment, kept as it stands (canonical JSON)."""
+class ExperimentTemplate:
+    """Pods of an experiment: ``replicas`` of the canary's or of the stable revision's pod spec.
 
-    spec_json: str
+    ``weight`` is their share of the traffic. ``apart``: its labels take them away from Services that select
+    the rollout's pods. ``extra_json`` holds selector, metadata and service as they stand.
+    """
+
+    name: str
+    canary: bool
+    replicas: int = 1
+    weight: int | None = None
+    apart: bool = False
+    extra_json: str = "{}"
+
+
+@dataclass(frozen=True, slots=True)
+class ExperimentAnalysis:
+    """``required``: the experiment is over no earlier than this analysis (``requiredForCompletion``)."""
+
+    name: str
+    analysis: Analysis
+    required: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ExperimentStep:
+    """An experiment: templates that run beside the rollout, and analyses once all of them are available.
+
+    Without ``duration_ms`` it lasts until its required analyses are successful.
+    """
+
+    templates: tuple[ExperimentTemplate, ...]
+    analyses: tuple[ExperimentAnalysis, ...] = ()
     duration_ms: int | None = None
+    scale_down_delay_ms: int = 30_000
+    extra_json: str = "{}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,8 @@ from typing import Any
 
 from rolloutsim.policy.analysis_templates import AnalysisReader
 from rolloutsim.policy.document import Document, Path
-from rolloutsim.policy.durations import go_duration_ns, pause_seconds
+from rolloutsim.policy.durations import pause_seconds
+from rolloutsim.policy.experiment_step import experiment_step
 from rolloutsim.policy.metric import canonical_json
 from rolloutsim.policy.model import (
     DEFAULT_DISRUPTION,
@@ -163,13 +164,16 @@ class StrategyReader:
         analysis = self.analyses.read(path, content, endless=endless)
         if "analysisRunMetadata" in content:
             self._note("analysisRunMetadata: the runs of a simulation carry no labels")
+        self._note_metrics(analysis)
+        return analysis
+
+    def _note_metrics(self, analysis: Analysis) -> None:
         for metric in analysis.metrics:
             provider = metric.provider
             if isinstance(provider, OtherProvider):
                 self._note(f"metric {metric.name!r}: a simulation does not measure with {provider.kind}")
             elif isinstance(provider, PrometheusProvider) and provider.range_query is not None:
                 self._note(f"metric {metric.name!r}: a simulation does not evaluate a rangeQuery")
-        return analysis
 
     def _step(self, path: Path, step: Mapping[str, Any]) -> Step:
         """The kinds that do not exclude each other are taken in the controller's order."""
@@ -185,31 +189,26 @@ class StrategyReader:
         if "setCanaryScale" in step:
             return _canary_scale(step["setCanaryScale"])
         if "setHeaderRoute" in step:
-            self._note("setHeaderRoute: requests of a simulation carry no headers")
+            self._note("setHeaderRoute: no request of a simulation carries the header, so none moves")
             route = step["setHeaderRoute"]
             return SetHeaderRoute(route.get("name", ""), canonical_json(route.get("match", [])))
         if "setMirrorRoute" in step:
-            self._note("setMirrorRoute: a simulation mirrors no requests")
             route = step["setMirrorRoute"]
             match = canonical_json(route.get("match", []))
+            if match != "[]":
+                self._note("setMirrorRoute: every request of a simulation matches the route")
             return SetMirrorRoute(route.get("name", ""), match, route.get("percentage"))
         plugin = step["plugin"]
         self._note(f"plugin step {plugin['name']!r}: a simulation does not run plugins")
         return PluginStep(plugin["name"], canonical_json(plugin.get("config", {})))
 
     def _experiment(self, path: Path, content: Mapping[str, Any]) -> ExperimentStep:
-        self._note("experiment: a simulation plays no experiment pods")
-        for index, reference in enumerate(content.get("analyses", [])):
-            kind = "ClusterAnalysisTemplate" if reference.get("clusterScope") else "AnalysisTemplate"
-            where = (*path, "analyses", index, "templateName")
-            self.analyses.bundle.need(kind, reference["templateName"], self.document, where)
-        duration = None
-        if content.get("duration"):
-            try:
-                duration = go_duration_ns(content["duration"]) // 1_000_000
-            except ValueError as error:
-                raise self.document.error((*path, "duration"), str(error), content["duration"]) from error
-        return ExperimentStep(canonical_json(content), duration)
+        if "analysisRunMetadata" in content:
+            self._note("analysisRunMetadata: the runs of a simulation carry no labels")
+        step = experiment_step(self.document, path, content, self.analyses)
+        for one in step.analyses:
+            self._note_metrics(one.analysis)
+        return step
 
 
 def _canary_scale(content: Mapping[str, Any]) -> SetCanaryScale:

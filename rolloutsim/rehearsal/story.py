@@ -13,6 +13,7 @@ from rolloutsim.conditions import MeasurementPhase
 from rolloutsim.engine import (
     Aborted,
     Event,
+    ExperimentChanged,
     MeasurementTaken,
     Paused,
     Phase,
@@ -117,6 +118,8 @@ class Story:
                 return f"steps skipped: {reason}"
             case RunChanged(run=run, phase=phase, message=message):
                 return f"analysis {run} {phase}" + (f": {message}" if message else "")
+            case ExperimentChanged(experiment=name, phase=phase, message=message):
+                return f"experiment {name} {phase}" + (f": {message}" if message else "")
             case Aborted(message=message):
                 return f"aborted: {message}"
             case Promoted(revision=revision, reason=reason):

@@ -53,6 +53,8 @@ def _told(event: Event) -> Iterator[tuple[str, str]]:
             yield "steps skipped", event["reason"]
         case "RunChanged":
             yield f"analysis {event['run']}: {event['phase'] or 'created'}", event["message"]
+        case "ExperimentChanged":
+            yield f"experiment {event['experiment']}: {event['phase']}", event["message"]
         case "MeasurementTaken" if event["phase"] != "Successful":
             value = event["value"] or event["message"]
             yield f"{event['metric']}, measurement {event['attempt']}: {event['phase']}", value

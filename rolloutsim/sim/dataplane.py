@@ -62,7 +62,8 @@ class DataPlane:
     """The requests of one run, advanced from one change of conditions to the next.
 
     A *pool* is a version reached in one way; ``versions`` names the version of each pool, and pool 0 is
-    the stable one. Two pools of a version share its random numbers.
+    the stable one. Two pools of a version share its random numbers. The last ``copies`` pools get copies of
+    requests that others have: nobody waits for their answers.
     """
 
     def __init__(
@@ -75,8 +76,10 @@ class DataPlane:
         *,
         start_ms: int,
         phase_ms: int,
+        copies: int = 0,
     ) -> None:
         self._service = service
+        self._copies = copies
         self._interval = service.telemetry.scrape_interval_ms
         self._phase = phase_ms
         self._shape = minute_shape(service.traffic)
@@ -150,7 +153,7 @@ class DataPlane:
         closing = (until_ms - self._phase) % self._interval == 0
         means, rest = self._expected(edges, closing)
         scrapes = len(means) if closing else len(means) - 1
-        account(edges, self._since_ms, means, self._pools, self._accounts)
+        account(edges, self._since_ms, means, self._pools, self._accounts, self._copies)
         rows = np.empty((scrapes, *self._totals.shape), dtype=np.int64)
         self._left = fill_counts(
             self._keys,
@@ -170,6 +173,7 @@ class DataPlane:
             self._slots,
             self._totals,
             rows,
+            self._copies,
         )
         self._ordinal = 0 if closing else 1 if scrapes else self._ordinal + 1
         self.now_ms = until_ms
@@ -185,7 +189,7 @@ class DataPlane:
             return
         edges = np.array([self.now_ms, until_ms], dtype=np.int64)
         means = expected_per_cell(self._service.traffic, edges)
-        account(edges, self._since_ms, means, self._pools, self._accounts)
+        account(edges, self._since_ms, means, self._pools, self._accounts, self._copies)
         self.now_ms = until_ms
 
     def bad_rates(self, at_ms: int) -> Floats:

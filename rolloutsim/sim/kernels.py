@@ -258,16 +258,17 @@ def cell_ends(now, until, phase, interval):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def account(edges, since, means, pools, accounts):  # type: ignore[no-untyped-def]
+def account(edges, since, means, pools, accounts, copies=0):  # type: ignore[no-untyped-def]
     """Add what is expected of successive pieces of time.
 
     ``accounts`` : (V + 1, 2), for each pool the requests that reached it, and the bad ones among them
     beyond what pool 0 would have had; last, the requests that found no pod and pool 0 would have served.
+    The last ``copies`` pools get copies of requests, which count for nothing here.
     """
     for j in range(means.shape[0]):
         middle = 0.5 * (edges[j] + edges[j + 1]) - since
         nowhere, stable = 1.0, 0.0
-        for v in range(pools.shape[0]):
+        for v in range(pools.shape[0] - copies):
             pool = pools[v]
             bad = 1.0 - (1.0 - _failing(pool, middle)) * (1.0 - pool[WRONG]) * (1.0 - pool[SLOW])
             if v == 0:
@@ -298,6 +299,7 @@ def fill_counts(  # type: ignore[no-untyped-def]
     slots,  # float64 (V, B): probability of each latency bucket; B is 0 when nobody reads latency
     totals,  # int64 (V, 2 + 2 B): successes, errors, bucket counts of each so far; changed
     rows,  # int64 (R, V, 2 + 2 B): totals at each scrape; filled
+    copies=0,  # int: so many of the last pools get copies of requests beside the others
 ):
     """Draw the requests of successive pieces of time; return what remains of the last cell.
 
@@ -320,16 +322,19 @@ def fill_counts(  # type: ignore[no-untyped-def]
         middle = 0.5 * (edges[j] + edges[j + 1])
         for v in range(versions - 1, -1, -1):
             share = pools[v, SHARE]
+            copied = v >= versions - copies
+            left_of, whole = (count, 1.0) if copied else (unrouted, share_left)
             if exact:
                 carry[v] += count * share
-                n = min(unrouted, np.int64(math.floor(carry[v] + 1e-9)))
+                n = min(left_of, np.int64(math.floor(carry[v] + 1e-9)))
                 carry[v] -= n
-            elif share >= share_left:
-                n = unrouted
+            elif share >= whole:
+                n = left_of
             else:
-                n = binomial(keys[1, 0], keys[1, 1], cell, ordinal, v, unrouted, share / share_left)
-            unrouted -= n
-            share_left -= share
+                n = binomial(keys[1, 0], keys[1, 1], cell, ordinal, v, left_of, share / whole)
+            if not copied:
+                unrouted -= n
+                share_left -= share
             if n == 0:
                 continue
             key = keys[2 + v]

@@ -9,6 +9,7 @@ not know of what moved and changed nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Protocol
 
 import simpy
@@ -17,15 +18,18 @@ from simpy.events import EventPriority
 from rolloutsim.engine import (
     Action,
     CreateRevision,
+    CreateTemplate,
     Measure,
     Measured,
     Observation,
     Outcome,
     RemoveRevision,
+    RemoveRoutes,
     RevisionSeen,
     Role,
     Scale,
     ServiceSeen,
+    SetRoute,
     SetService,
     SetWeight,
     WeightSeen,
@@ -33,7 +37,7 @@ from rolloutsim.engine import (
 from rolloutsim.session import Session
 from rolloutsim.sim.cluster import Cluster, DeploymentController
 
-__all__ = ["TICK", "Instrument", "Loop", "Network"]
+__all__ = ["TICK", "Extras", "Instrument", "Loop", "Network"]
 
 TICK = EventPriority(2)
 """SimPy priority of a tick: below URGENT (0) and NORMAL (1)."""
@@ -46,6 +50,19 @@ class Network(Protocol):
 
     def set_weight(self, weight: int) -> bool | None:
         """Set the weight; return whether it is verified already (None: the router cannot say)."""
+
+
+class Extras(Protocol):
+    """What plays an experiment's pods and extra routes; a world without one only has the pods."""
+
+    def create_template(self, action: CreateTemplate) -> None: ...
+
+    def set_additional(self, weights: tuple[tuple[str, int], ...]) -> None:
+        """Weights of pods beside the two versions."""
+
+    def set_route(self, action: SetRoute) -> None: ...
+
+    def remove_routes(self) -> None: ...
 
 
 class Instrument(Protocol):
@@ -69,6 +86,7 @@ class Loop:
         network: Network,
         instrument: Instrument,
         *,
+        extras: Extras | None = None,
         before_tick: Callable[[], None] = lambda: None,
         after_tick: Callable[[], None] = lambda: None,
     ) -> None:
@@ -77,6 +95,7 @@ class Loop:
         self.cluster: Cluster
         self.deployment: DeploymentController | None = None
         self._network = network
+        self._extras = extras
         self._instrument = instrument
         self._before_tick = before_tick
         self._after_tick = after_tick
@@ -98,7 +117,10 @@ class Loop:
         """
         if not isinstance(seen, WeightSeen):
             self.session.hear(seen)
-        elif self._told_weight is None or seen.weight == self._told_weight.weight:
+        elif self._told_weight is None or (seen.weight, seen.additional) == (
+            self._told_weight.weight,
+            self._told_weight.additional,
+        ):
             self._weight_seen = seen
         self.wake(self.now)
 
@@ -141,7 +163,7 @@ class Loop:
         if self._weight_seen is not None:
             weight, self._weight_seen = self._weight_seen, None
             told = self._told_weight
-            if told is None or (told.weight, told.verified) != (weight.weight, weight.verified):
+            if told is None or replace(told, at=weight.at) != weight:
                 self._told_weight = weight
                 self.session.hear(weight)
         if self._unseen and self.deployment is not None:
@@ -183,19 +205,30 @@ class Loop:
             case SetService(role=role, revision=revision):
                 self._network.set_service(role, revision)
                 yield ServiceSeen(self.now, role, revision)
-            case SetWeight(weight=weight):
-                yield self._set_weight(weight)
+            case SetWeight(weight=weight, additional=additional):
+                yield self._set_weight(weight, additional)
+            case CreateTemplate(revision=revision):
+                self.cluster.create(revision)
+                if self._extras is not None:
+                    self._extras.create_template(action)
+                yield self._seen(revision)
+            case SetRoute() if self._extras is not None:
+                self._extras.set_route(action)
+            case RemoveRoutes() if self._extras is not None:
+                self._extras.remove_routes()
             case Measure():
                 yield from self._measure(action)
             case _:
                 pass
 
-    def _set_weight(self, weight: int) -> WeightSeen:
+    def _set_weight(self, weight: int, additional: tuple[tuple[str, int], ...]) -> WeightSeen:
         """A weight that the route says already is not written again, so nothing new is on its way."""
         told = self._told_weight
+        if self._extras is not None and additional != (() if told is None else told.additional):
+            self._extras.set_additional(additional)
         same = told is not None and told.weight == weight
         verified = told.verified if told is not None and same else self._network.set_weight(weight)
-        self._told_weight = WeightSeen(self.now, weight, verified)
+        self._told_weight = WeightSeen(self.now, weight, verified, additional)
         return self._told_weight
 
     def _measure(self, request: Measure) -> Iterator[Observation]:

@@ -90,7 +90,8 @@ class Metrics:
 
     def _begin(self, service: Service) -> None:
         """The stable version has been running for a day when the history begins."""
-        self.alive((True, False))
+        others = max(pool.version for pool in self._pools)
+        self.alive((True, *(False,) * others))
         if not self._telemetry.counters_from_zero:
             requests = math.floor(self._plane.mean_rate_rps * DAY_S)
             errors = math.floor(requests * service.error_rate)
@@ -99,7 +100,7 @@ class Metrics:
         if self._plane.last_scrape_ms(start) == start:
             self._publish(self._plane.now())
 
-    def alive(self, alive: tuple[bool, bool]) -> None:
+    def alive(self, alive: tuple[bool, ...]) -> None:
         """Which versions have a pod to scrape, from now on."""
         if alive == self._alive:
             return
@@ -115,7 +116,7 @@ class Metrics:
         if self._telemetry.counters_from_zero:
             self._exists |= scraped
 
-    def alive_differs(self, alive: tuple[bool, bool]) -> bool:
+    def alive_differs(self, alive: tuple[bool, ...]) -> bool:
         return alive != self._alive
 
     def nobody_will_ask(self) -> None:

@@ -9,6 +9,8 @@ __all__ = ["PodStarts"]
 
 _STEP = 2
 """Addresses of the draws of one phase: one for each version."""
+_LANE = 64
+"""Addresses of the draws of one lane."""
 
 
 class PodStarts:
@@ -18,15 +20,19 @@ class PodStarts:
         self._model = model
         self._draws = draws
 
-    def ready_ms(self, ordinal: int, version: int) -> int:
-        """Milliseconds from creation to ready of a pod of a version (0: stable, 1: new)."""
+    def ready_ms(self, ordinal: int, version: int, lane: int = 0) -> int:
+        """Milliseconds from creation to ready of a pod of a version (0: stable, 1: new).
+
+        Pods beside the version's own, of an experiment, have a ``lane`` of draws of their own.
+        """
+        first = version + _LANE * lane
         phases = self._model.phases
         if phases is None:
-            return self._draws.delay_ms(self._model.pod_ready, ordinal, version)
+            return self._draws.delay_ms(self._model.pod_ready, ordinal, first)
         pulls = version == 1 and ordinal < phases.nodes
         parts = (phases.schedule, phases.pull, phases.start) if pulls else (phases.schedule, phases.start)
         passed = sum(
-            self._draws.delay_ms(part, ordinal, version + _STEP * (1 + number))
+            self._draws.delay_ms(part, ordinal, first + _STEP * (1 + number))
             for number, part in enumerate(parts)
         )
         return -(-passed // phases.probe_ms) * phases.probe_ms

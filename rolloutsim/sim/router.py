@@ -42,6 +42,10 @@ class Router:
     granularity: float = 0.0
     weight: int = 0
     services: dict[Role, str] = field(default_factory=dict)
+    additional: dict[str, int] = field(default_factory=dict)
+    """Weights of pods beside the two versions, taken from the stable one's."""
+    joined: list[str] = field(default_factory=list)
+    """Pods beside the two versions that a Service which selects all pods selects too."""
 
     def shares(
         self,
@@ -57,7 +61,9 @@ class Router:
         deleted and that routers have not forgotten yet.
         """
         if self.routing is Routing.PODS:
-            total = sum(pods.get(version, 0) for version in (stable, new) for pods in (ready, refusing))
+            total = sum(
+                pods.get(version, 0) for version in (stable, new, *self.joined) for pods in (ready, refusing)
+            )
             if not total:
                 return 0.0, 0.0, 0.0
             return ready.get(stable, 0) / total, 0.0, ready.get(new, 0) / total
@@ -76,6 +82,21 @@ class Router:
                 sent[revision] += share
         return sent[stable], by_canary, sent[new]
 
+    def shares_beside(
+        self, versions: tuple[str, str], ready: Mapping[str, int], refusing: Mapping[str, int]
+    ) -> dict[str, float]:
+        """Shares of all requests that reach a pod beside the two versions which serves them."""
+        if self.routing is Routing.PODS:
+            names = (*versions, *self.joined)
+            total = sum(pods.get(name, 0) for name in names for pods in (ready, refusing))
+            return {name: ready.get(name, 0) / total for name in self.joined} if total else {}
+        found = {}
+        for name, weight in self.additional.items():
+            serving = ready.get(name, 0)
+            if serving:
+                found[name] = weight / self.max_weight * serving / (serving + refusing.get(name, 0))
+        return found
+
     def _destinations(self) -> list[tuple[Role, float]]:
         if self.routing is Routing.SELECTOR:
             return [(Role.ACTIVE, 1.0)]
@@ -83,4 +104,7 @@ class Router:
         if self.granularity:
             weight = round(weight / self.granularity) * self.granularity
         share = min(100.0, weight) / 100.0
-        return [(Role.CANARY, share), (Role.STABLE, 1.0 - share)]
+        rest = 1.0 - share
+        if self.additional:
+            rest = max(0.0, rest - sum(self.additional.values()) / self.max_weight)
+        return [(Role.CANARY, share), (Role.STABLE, rest)]

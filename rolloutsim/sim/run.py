@@ -20,6 +20,7 @@ from rolloutsim.policy.model import (
     Policy,
 )
 from rolloutsim.session import Entry
+from rolloutsim.sim.beside import plays_beside
 from rolloutsim.sim.compiled import courses_of
 from rolloutsim.sim.executors import finished, in_order
 from rolloutsim.sim.executors import processes as _workers
@@ -287,13 +288,17 @@ def notes(policies: Sequence[Policy], scenarios: Sequence[Scenario], runs: int, 
 def fidelity(policies: Sequence[Policy], scenarios: Sequence[Scenario]) -> str:
     """How requests are played: one sentence, or one for each scenario where they differ."""
     found = {
-        scenario.name: dict.fromkeys(fidelity_of(scenario, policy.replicas)[1] for policy in policies)
+        scenario.name: dict.fromkeys(_fidelity(policy, scenario) for policy in policies)
         for scenario in scenarios
     }
     said = list(dict.fromkeys(text for texts in found.values() for text in texts))
     if len(said) == 1:
         return said[0]
     return "; ".join(f"{name}: {' or '.join(texts)}" for name, texts in found.items())
+
+
+def _fidelity(policy: Policy, scenario: Scenario) -> str:
+    return fidelity_of(scenario, policy.replicas, beside=plays_beside(policy))[1]
 
 
 def _basis(scenario: Scenario) -> str:

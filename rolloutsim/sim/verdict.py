@@ -19,7 +19,7 @@ def outcome(world: World, run: int) -> Outcome:
     toll = world.toll
     bad = float(world.plane.bad.sum()) + world.plane.unserved + toll.beyond_usual + toll.cut_in_flight
     exposed = world.exposed_until_over
-    requests_exposed = exposed if exposed is not None else float(world.plane.exposed[1:].sum())
+    requests_exposed = exposed if exposed is not None else world.exposed()
     users_exposed, users_harmed = _users(world, requests_exposed, bad)
     schema, connections = toll.schema, toll.connections
     budget = (1.0 - service.slo) * world.plane.mean_rate_rps * service.slo_period_ms / 1000.0

@@ -6,13 +6,17 @@ time 0 of the scenario (`ORIGIN_MS` on the simulated clock, so that a trace read
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 
+import numpy as np
 import simpy
+from numpy.typing import NDArray
 
 from rolloutsim.engine import (
     Aborted,
+    CreateTemplate,
     Measure,
     MeasurementTaken,
     Outcome,
@@ -21,6 +25,7 @@ from rolloutsim.engine import (
     Promoted,
     ReleaseAsked,
     Role,
+    SetRoute,
     WeightSeen,
     abort,
     approvers_needed,
@@ -32,6 +37,7 @@ from rolloutsim.engine import (
 from rolloutsim.policy.model import Canary, Policy, Recreate, RollingUpdate
 from rolloutsim.session import Entry, Session
 from rolloutsim.sim.beginning import NEW, ORIGIN_MS, STABLE, beginning
+from rolloutsim.sim.beside import NOTHING, Beside, plays_beside
 from rolloutsim.sim.cluster import Cluster, DeploymentController
 from rolloutsim.sim.dataplane import Conditions, DataPlane
 from rolloutsim.sim.exposition import Pool
@@ -71,6 +77,8 @@ POOLS = (Pool(0, STABLE, False), Pool(1, NEW, True), Pool(1, NEW, False))
 OPERATOR = "simulated operator"
 PIECE_MS = 600_000
 """A run whose requests are played is played in pieces of this length, so that somebody can look on."""
+Floats = NDArray[np.float64]
+NO_PODS: Mapping[str, int] = MappingProxyType({})
 NOWHERE = 1e-9
 """A share that finds no pod counts above this: below, it is rounding."""
 STREAMS = ("pods", "crash", "router", "people", "readiness", "endpoints")
@@ -106,12 +114,14 @@ class World:
         )
         self._never_ready = pods_never_ready(self._release, self._service)
         self.router = _router(policy, scenario)
+        self._beside = Beside(policy, self._service, self._release)
+        self._beside_shares = NOTHING
         self._moves = 0
         self._moved_at = ORIGIN_MS
         self._looks = 0
         self._looked_at: tuple[int, int] | None = None
         self._conditions: tuple[Conditions, ...] = ()
-        self._shares = (1.0, 0.0)
+        self._shares = self._all_shares = (1.0, 0.0)
         self._pods_seen: tuple[tuple[tuple[int, ...], int], ...] = ()
         self._new_began: int | None = None
         self.env = simpy.Environment(ORIGIN_MS)
@@ -150,7 +160,13 @@ class World:
         state = start(policy, self.snapshot)
         session = Session(policy, state, self._journal)
         self.loop = Loop(
-            self.env, session, self, self, before_tick=self._refresh, after_tick=self._after_tick
+            self.env,
+            session,
+            self,
+            self,
+            extras=self,
+            before_tick=self._refresh,
+            after_tick=self._after_tick,
         )
         model = self._service.cluster
         self.loop.cluster = Cluster(
@@ -204,10 +220,12 @@ class World:
         if phase is None:
             phase = int(stream(seed, run, "scrape").uniform(0) * telemetry.scrape_interval_ms)
         preset = PRESETS[telemetry.preset]
-        versions = [pool.version for pool in POOLS]
+        pools = POOLS + self._beside.pools
+        versions = [pool.version for pool in pools]
         bounds_s = preset.bounds_s if latency else ()
         start_ms = -telemetry.history_ms
-        self.fidelity, _ = fidelity_of(self.scenario, self.policy.replicas)
+        beside = plays_beside(self.policy)
+        self.fidelity, _ = fidelity_of(self.scenario, self.policy.replicas, beside=beside)
         self._played: RequestDataPlane | None = None
         if self.fidelity is Fidelity.REQUEST:
             self._played = RequestDataPlane(
@@ -223,14 +241,21 @@ class World:
             )
             self._played.set_pods(0, range(self.policy.replicas))
         self.plane = self._played or DataPlane(
-            service, seed, run, versions, bounds_s, start_ms=start_ms, phase_ms=phase
+            service,
+            seed,
+            run,
+            versions,
+            bounds_s,
+            start_ms=start_ms,
+            phase_ms=phase,
+            copies=self._beside.copies,
         )
-        self.plane.change((Conditions(1.0, service.error_rate), Conditions(), Conditions()))
+        self.plane.change((Conditions(1.0, service.error_rate), *(Conditions(),) * (len(pools) - 1)))
         self.metrics = Metrics(
             service,
             self._release,
             self.plane,
-            POOLS,
+            pools,
             origin_ms=ORIGIN_MS,
             seed=seed,
             run=run,
@@ -254,11 +279,36 @@ class World:
         def move() -> None:
             self.router.weight = weight
             if verifies:
-                self.loop.hear(WeightSeen(self.loop.now, weight, True))
+                additional = tuple(self.router.additional.items())
+                self.loop.hear(WeightSeen(self.loop.now, weight, True, additional))
             self._look()
 
         self._move(move)
         return False if verifies else None
+
+    def create_template(self, action: CreateTemplate) -> None:
+        self._beside.create(self.router, action)
+
+    def set_additional(self, weights: tuple[tuple[str, int], ...]) -> None:
+        def move() -> None:
+            self.router.additional = dict(weights)
+            self._look()
+
+        self._move(move)
+
+    def set_route(self, action: SetRoute) -> None:
+        def move() -> None:
+            self._beside.route(action)
+            self._look()
+
+        self._move(move)
+
+    def remove_routes(self) -> None:
+        def move() -> None:
+            self._beside.remove_routes()
+            self._look()
+
+        self._move(move)
 
     def measure(self, request: Measure, at: int) -> tuple[int, Outcome]:
         return self.metrics.measure(request, at)
@@ -271,11 +321,11 @@ class World:
         self.loop.after(self._moved_at - self.loop.now, move)
 
     def _pod_start(self, revision: str, ordinal: int) -> int | None:
-        which = (STABLE, NEW).index(revision)
-        if revision == NEW and self._draws["crash"].uniform(ordinal) < self._never_ready:
+        which, lane = self._beside.version(revision), self._beside.lane(revision)
+        if which and self._draws["crash"].uniform(ordinal, lane) < self._never_ready:
             return None
-        wait_ms = self._starts.ready_ms(ordinal, which)
-        if revision == NEW and self.toll.schema is not None:
+        wait_ms = self._starts.ready_ms(ordinal, which, lane)
+        if which and self.toll.schema is not None:
             wait_ms += self.toll.schema.wait_ms(self.loop.now - ORIGIN_MS)
         return wait_ms
 
@@ -286,6 +336,8 @@ class World:
 
     def _pods_end(self, revision: str, gone: int, before: int) -> None:
         now = self.loop.now - ORIGIN_MS
+        if revision not in (STABLE, NEW):
+            return  # an experiment's pods: too few requests for what is in flight to count
         which = (STABLE, NEW).index(revision)
         self.toll.deleted(now, which, gone, before, rate_rps(self._service.traffic, now))
 
@@ -295,14 +347,24 @@ class World:
             self._arrange(breakpoints(self._release, self._new_began))
             for time in crash_times(self._release, self._new_began, self._service.horizon_ms):
                 self.loop.after(time - self._new_began, self._crash)
+        elif revision not in (STABLE, NEW):
+            self._template_pods(revision)
         self.loop.pods_changed(revision)
 
-    def _crash(self) -> None:
-        """All new pods crash, start again, and count from zero."""
-        pool = self.loop.cluster.pools.get(NEW)
+    def _template_pods(self, revision: str) -> None:
+        """The faults of an experiment's pods count from their own first one."""
+        now = self.loop.now - ORIGIN_MS
+        if self._beside.began(revision, now):
+            self._arrange(breakpoints(self._release, now))
+            for time in crash_times(self._release, now, self._service.horizon_ms):
+                self.loop.after(time - now, lambda: self._crash(revision))
+
+    def _crash(self, revision: str = NEW) -> None:
+        """All pods of a revision with the new spec crash, start again, and count from zero."""
+        pool = self.loop.cluster.pools.get(revision)
         if pool is not None and pool.ready:
-            self.metrics.restart(self.loop.now - ORIGIN_MS, 1)
-            self.loop.cluster.restart(NEW)
+            self.metrics.restart(self.loop.now - ORIGIN_MS, self._beside.counted_as(revision))
+            self.loop.cluster.restart(revision)
 
     def _arrange(self, times: list[int]) -> None:
         """Look at the world again at these times (ms from the release)."""
@@ -327,32 +389,36 @@ class World:
         self._looked_at = moved
         now = self.loop.now - ORIGIN_MS
         ready = {name: pool.ready for name, pool in cluster.pools.items()}
-        serving = ready
+        serving, refusing = ready, NO_PODS
         if cluster.lingers:
             serving = {name: pool.serving for name, pool in cluster.pools.items()}
             refusing = {name: pool.refusing for name, pool in cluster.pools.items()}
             weights = self.router.shares(STABLE, NEW, serving, refusing)
         else:
             weights = self.router.shares(STABLE, NEW, ready)
+        beside = self._beside_shares = self._beside.shares(self.router, serving, refusing)
         stable, canary, new = weights
         if self._sticky.matters:
             stable, canary, new = self._sticky.shares(now, weights)
         self._shares = (stable, canary + new)
-        moment = Moment(now, self._new_began, canary + new, rate_rps(self._service.traffic, now))
+        reached = canary + new + beside.copied
+        rate = rate_rps(self._service.traffic, now)
+        moment = Moment(now, self._new_began, reached + beside.new, rate)
         conditions: tuple[Conditions, ...] = (
             stable_conditions(self._service, self._release, stable, moment),
             new_conditions(self._service, self._release, canary, moment),
             new_conditions(self._service, self._release, new, moment),
         )
         usual = conditions[0]
+        broken = self.toll.schema.broken if self.toll.schema is not None else (0.0, 0.0)
         if self._tolls:
-            broken = self.toll.schema.broken if self.toll.schema is not None else (0.0, 0.0)
             capacity = self._service.cluster.pod_capacity_rps
             pods = (serving.get(STABLE, 0), serving.get(NEW, 0))
-            load = (moment.rate_rps * stable, moment.rate_rps * (canary + new) * demand(self._release))
+            load = (moment.rate_rps * stable, moment.rate_rps * reached * demand(self._release))
             conditions = strained(conditions, broken, load, pods, capacity)
+        conditions += self._beside.conditions(beside, conditions[1], moment, serving, broken)
         self._count_pods()
-        alive = (ready.get(STABLE, 0) > 0, ready.get(NEW, 0) > 0)
+        alive = (ready.get(STABLE, 0) > 0, ready.get(NEW, 0) > 0, *self._beside.alive(ready))
         pods_moved = self._played is not None and self._pods_moved()
         if conditions == self._conditions and not pods_moved and not self.metrics.alive_differs(alive):
             return
@@ -366,10 +432,21 @@ class World:
         extra = max(0.0, conditions[0].error_rate - usual.error_rate)
         bad = self.plane.bad_rates(now)
         bads = float(bad[0]), float(bad[1])
-        self._look_for_harm(bads, stable, canary + new, extra)
-        self._see_toll(now, bads, weights[1] + weights[2], extra, (ready.get(STABLE, 0), ready.get(NEW, 0)))
+        if beside.new:
+            bads = bads[0], self._mean_bad(bad, canary + new)
+        self._all_shares = (stable + beside.stable, canary + new + beside.new)
+        self._look_for_harm(bads, *self._all_shares, extra)
+        weight = weights[1] + weights[2] + beside.new
+        self._see_toll(now, bads, weight, extra, (ready.get(STABLE, 0), ready.get(NEW, 0)))
         if self._truth is not None:
             self._tell_truth(conditions, moment.rate_rps)
+
+    def _mean_bad(self, bad: Floats, own: float) -> float:
+        """Probability that a request which reaches the new version's pods, an experiment's too, is bad."""
+        beside = self._beside_shares
+        slots = [len(POOLS) + number for number in self._beside.fresh()]
+        met = sum([beside.slots[pool - len(POOLS)] * float(bad[pool]) for pool in slots])
+        return (own * float(bad[1]) + met) / (own + beside.new)
 
     def _pods_moved(self) -> bool:
         """Whether other pods are there than when this was last asked; `_pods_seen` are those that are."""
@@ -385,14 +462,19 @@ class World:
     def _see_toll(
         self, now: int, bad: tuple[float, float], weight: float, extra: float, pods: tuple[int, int]
     ) -> None:
-        wrong = self._conditions[1].wrong_rate
+        wrong = self._wrong()
         bads = (bad[0], 1.0 - (1.0 - bad[1]) * (1.0 - wrong))
-        self.toll.see(Sight(now, self._shares, weight, bads, bad[0] - extra, pods))
+        self.toll.see(Sight(now, self._all_shares, weight, bads, bad[0] - extra, pods))
+
+    def _wrong(self) -> float:
+        """The highest probability of a wrong answer of pods that requests reach, or of the canary's."""
+        slots = [self._conditions[len(POOLS) + number] for number in self._beside.fresh()]
+        return max([self._conditions[1].wrong_rate, *(one.wrong_rate for one in slots if one.share > 0.0)])
 
     def _look_for_harm(self, bad: tuple[float, float], stable: float, new: float, extra: float) -> None:
         worse, nowhere = bad[1] - bad[0], max(0.0, 1.0 - stable - new)
         self.people.see(new * worse + nowhere * (1.0 - bad[0]) + extra)
-        touched = (new > 0.0 and (worse > 0.0 or self._conditions[1].wrong_rate > 0.0)) or extra > 0.0
+        touched = (new > 0.0 and (worse > 0.0 or self._wrong() > 0.0)) or extra > 0.0
         if self.onset is None and (touched or nowhere > 0.0):
             self.onset = self.loop.now
         decided = self.aborted is not None or self.gave_up is not None
@@ -407,7 +489,13 @@ class World:
         self._catch_up()
         if self.exposed_until_over is None:
             self.over_ms = self.loop.now
-            self.exposed_until_over = float(self.plane.exposed[1:].sum())
+            self.exposed_until_over = self.exposed()
+
+    def exposed(self) -> float:
+        """Requests that reached pods of the new version so far, also in an experiment."""
+        per_pool = self.plane.exposed
+        slots = [float(per_pool[len(POOLS) + number]) for number in self._beside.fresh()]
+        return float(per_pool[1 : len(POOLS)].sum()) + sum(slots)
 
     @property
     def load_most(self) -> float:
@@ -436,6 +524,19 @@ class World:
                     pods=len(pool.pods) if pool else 0,
                 )
             )
+        for slot, c in zip(self._beside.pools, conditions[len(POOLS) :], strict=True):
+            if slot.revision != NEW:
+                self._truth(
+                    Truth(
+                        at=self.loop.now,
+                        revision=slot.revision,
+                        share=c.share,
+                        rate_rps=rate,
+                        error_rate=c.error_rate,
+                        latency_median_s=self._service.latency.median_s * c.latency_factor,
+                        pods=self._beside.pods(slot.revision, self.loop.cluster),
+                    )
+                )
 
     # --- journal and people -----------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from rolloutsim.engine import (
     Counted,
     Counts,
     CreateRevision,
+    CreateTemplate,
     Failed,
     Failure,
     Measure,
@@ -54,6 +55,9 @@ from rolloutsim.policy.model import (
     AnalysisStep,
     BlueGreen,
     Canary,
+    ExperimentAnalysis,
+    ExperimentStep,
+    ExperimentTemplate,
     IntOrPercent,
     JobProvider,
     Metric,
@@ -65,6 +69,7 @@ from rolloutsim.policy.model import (
     RollingUpdate,
     SetCanaryScale,
     SetHeaderRoute,
+    SetMirrorRoute,
     TrafficRouting,
 )
 from rolloutsim.policy.model import (
@@ -124,12 +129,40 @@ finite_analyses = st.builds(
     lambda metric: Analysis((metric,)),
     st.one_of(metrics, gated).filter(lambda m: m.interval_ms is None or m.count is not None),
 )
+experiments = st.builds(
+    ExperimentStep,
+    templates=st.lists(
+        st.builds(
+            ExperimentTemplate,
+            name=st.sampled_from(["trial", "baseline"]),
+            canary=st.booleans(),
+            replicas=st.integers(0, 2),
+            weight=st.sampled_from([None, 0, 5]),
+        ),
+        max_size=2,
+        unique_by=lambda template: template.name,
+    ).map(tuple),
+    analyses=st.lists(
+        st.builds(
+            ExperimentAnalysis,
+            name=st.sampled_from(["errors", "latency"]),
+            analysis=st.builds(lambda metric: Analysis((metric,)), metrics),
+            required=st.booleans(),
+        ),
+        max_size=2,
+        unique_by=lambda analysis: analysis.name,
+    ).map(tuple),
+    duration_ms=st.sampled_from([None, 0, 5_000, 40_000]),
+    scale_down_delay_ms=st.sampled_from([0, 20_000]),
+)
 steps = st.one_of(
     st.builds(SetWeightStep, st.sampled_from([0, 10, 50, 100])),
     st.builds(Pause, st.sampled_from([None, 0, 5_000])),
     st.builds(SetCanaryScale, st.sampled_from([None, 2]), st.sampled_from([None, 30]), st.booleans()),
     st.builds(AnalysisStep, finite_analyses),
+    experiments,
     st.just(SetHeaderRoute("beta", '[{"headerName": "x"}]')),
+    st.just(SetMirrorRoute("copy", '[{"path": {"prefix": "/"}}]', 50)),
 )
 delays = st.sampled_from([None, 0, 20_000])
 canaries = st.builds(
@@ -210,7 +243,15 @@ answers = st.builds(Answer, st.integers(0, 3), st.sampled_from(["ok", "ok", "ok"
 raw = st.one_of(
     st.builds(ReleaseAsked, st.just(0), st.sampled_from(REVISIONS)),
     st.builds(ReplicasWanted, st.just(0), counts),
-    st.builds(RevisionSeen, st.just(0), st.sampled_from((*REVISIONS, "zz")), counts, counts, counts, counts),
+    st.builds(
+        RevisionSeen,
+        st.just(0),
+        st.sampled_from((*REVISIONS, "v2-2-0-trial", "v2-2-1-baseline", "zz")),
+        counts,
+        counts,
+        counts,
+        counts,
+    ),
     st.builds(ServiceSeen, st.just(0), st.sampled_from(list(Role)), st.sampled_from(("", *REVISIONS))),
     st.builds(WeightSeen, st.just(0), st.sampled_from([0, 10, 100]), st.sampled_from([None, True, False])),
     st.builds(
@@ -298,7 +339,7 @@ def answered(action: Action, at: int, how: Answer, outcome: Outcome) -> Iterable
     if how.how != "ok":
         return [Failed(at, action.id, Failure(how.how))]
     match action:
-        case CreateRevision(_, revision):
+        case CreateRevision(_, revision) | CreateTemplate(_, revision):
             return [RevisionSeen(at, revision, 0, 0, 0, 0)]
         case Scale(_, revision, n):
             ready = n if how.ready else 0
@@ -307,8 +348,8 @@ def answered(action: Action, at: int, how: Answer, outcome: Outcome) -> Iterable
             return [RevisionSeen(at, revision, 0, 0, 0, 0)]
         case SetService(_, role, revision):
             return [ServiceSeen(at, role, revision)]
-        case SetWeight(_, weight):
-            return [WeightSeen(at, weight, True)]
+        case SetWeight(_, weight, additional):
+            return [WeightSeen(at, weight, True, additional)]
         case Measure(_, run, metric, attempt, provider=GatedCounts()):
             return [Measured(at, run, metric, attempt, at, at, counted(action))]
         case Measure(_, run, metric, attempt):

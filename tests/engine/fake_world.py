@@ -13,6 +13,7 @@ from rolloutsim.conditions import MeasurementPhase
 from rolloutsim.engine import (
     Action,
     CreateRevision,
+    CreateTemplate,
     Measure,
     Measured,
     MeasureError,
@@ -132,7 +133,7 @@ class FakeWorld:
 
     def perform(self, action: Action) -> Iterable[Observation]:
         match action:
-            case CreateRevision(_, revision):
+            case CreateRevision(_, revision) | CreateTemplate(_, revision):
                 self.pods.setdefault(revision, [])
                 yield self._pods_seen(revision)
             case Scale(_, revision, replicas):
@@ -143,8 +144,8 @@ class FakeWorld:
                 yield RevisionSeen(self.now, revision, 0, 0, 0, 0)
             case SetService(_, role, revision):
                 yield ServiceSeen(self.now, role, revision)
-            case SetWeight(_, weight):
-                yield WeightSeen(self.now, weight)
+            case SetWeight(_, weight, additional):
+                yield WeightSeen(self.now, weight, additional=additional)
             case Measure(_, run, metric, attempt) if (outcome := self._outcome(metric, attempt)) is not None:
                 yield Measured(self.now, run, metric, attempt, self.now, self.now, outcome)
             case TerminateMeasurement(_, run, metric, attempt):

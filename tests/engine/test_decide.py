@@ -43,7 +43,6 @@ from rolloutsim.policy.model import (
     Analysis,
     AnalysisStep,
     Canary,
-    ExperimentStep,
     FieldArgument,
     JobProvider,
     Metric,
@@ -249,11 +248,10 @@ def test_a_field_that_the_rollout_does_not_have_backs_off_and_then_goes_on() -> 
     assert 'up{team="blue"}' in str(asked)
 
 
-def test_experiments_plugins_and_routes_are_over_at_once() -> None:
+def test_plugins_and_routes_are_over_at_once() -> None:
     steps = (
         SetWeightStep(25),
         SetHeaderRoute("beta", "[]"),
-        ExperimentStep("{}"),
         PluginStep("x"),
         Pause(),
     )
@@ -268,7 +266,6 @@ def test_experiments_plugins_and_routes_are_over_at_once() -> None:
     assert [e.step for e in driver.events() if isinstance(e, StepCompleted)] == [
         "setWeight: 25",
         "setHeaderRoute: beta",
-        "experiment",
         "plugin: x",
     ]
     routes = [a for e in driver.journal for a in e.actions if isinstance(a, SetRoute)]

@@ -85,6 +85,8 @@ def test_unless_done_or_a_person_has_the_turn_there_is_a_deadline(policy: Policy
             assert not state.unanswered
             assert state.status.phase in (Phase.HEALTHY, Phase.PAUSED) or state.status.abort
             assert all(r.desired == r.created == r.available for r in state.facts.revisions)
+            templates = [t for one in state.experiments for t in one.templates]
+            assert all(t.desired == t.created == t.available for t in templates)
 
 
 @usual

@@ -13,6 +13,7 @@ from rolloutsim.policy.model import (
     BlueGreen,
     Canary,
     ExperimentStep,
+    ExperimentTemplate,
     IntOrPercent,
     Pause,
     PluginStep,
@@ -159,7 +160,7 @@ def test_dynamic_stable_scale() -> None:
         ("plugin: {name: p, config: {b: 1, a: 2}}", PluginStep("p", '{"a":2,"b":1}')),
         (
             "experiment: {duration: 5m, templates: [{name: a, specRef: stable}]}",
-            ExperimentStep('{"duration":"5m","templates":[{"name":"a","specRef":"stable"}]}', 300_000),
+            ExperimentStep((ExperimentTemplate("a", canary=False),), duration_ms=300_000),
         ),
     ],
 )
@@ -167,9 +168,9 @@ def test_steps(text: str, step: Step) -> None:
     assert step_of(text) == step
 
 
-@pytest.mark.parametrize("kind", ["experiment", "setHeaderRoute", "setMirrorRoute", "plugin"])
+@pytest.mark.parametrize("kind", ["setHeaderRoute", "setMirrorRoute", "plugin"])
 def test_steps_that_a_simulation_does_not_play_are_said_once(kind: str) -> None:
-    body = "{name: r}" if kind != "experiment" else "{templates: [{name: a, specRef: canary}]}"
+    body = "{name: r}" if kind != "setMirrorRoute" else "{name: r, match: [{method: {exact: GET}}]}"
     manifest = changed(
         ROUTED, "plugins: {fake: {}}", "plugins: {fake: {}}\n        managedRoutes: [{name: r}]"
     )

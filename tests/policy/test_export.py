@@ -23,7 +23,9 @@ from rolloutsim.policy.model import (
     AnalysisStep,
     BlueGreen,
     Canary,
+    ExperimentAnalysis,
     ExperimentStep,
+    ExperimentTemplate,
     FieldArgument,
     IntOrPercent,
     JobProvider,
@@ -150,13 +152,25 @@ common_steps = st.one_of(
 scales = st.sampled_from(
     [SetCanaryScale(replicas=2), SetCanaryScale(weight=30), SetCanaryScale(match_traffic_weight=True)]
 )
-mesh_steps = st.sampled_from(
+experiments = st.builds(
+    lambda analyses, required: ExperimentStep(
+        (ExperimentTemplate("a", canary=True), ExperimentTemplate("b", canary=False, weight=0)),
+        tuple(ExperimentAnalysis(f"check-{n}", one, required) for n, one in enumerate(analyses)),
+    ),
+    st.lists(analyses(endless=True), max_size=2),
+    st.booleans(),
+)
+mesh_steps = experiments | st.sampled_from(
     [
         SetHeaderRoute("beta", '[{"headerName":"x","headerValue":{"exact":"on"}}]'),
         SetHeaderRoute("beta"),
         SetMirrorRoute("copy", '[{"path":{"prefix":"/"}}]', 35),
         PluginStep("org/wait", '{"seconds":5}'),
-        ExperimentStep('{"duration":"5m","templates":[{"name":"a","specRef":"stable"}]}', 300_000),
+        ExperimentStep(
+            (ExperimentTemplate("a", canary=False, replicas=3, weight=5),),
+            duration_ms=300_000,
+            scale_down_delay_ms=0,
+        ),
     ]
 )
 ISTIO = TrafficRouting(

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from rolloutsim.outcomes import Outcome
 from rolloutsim.policy.model import Policy
+from rolloutsim.sim.beside import plays_beside
 from rolloutsim.sim.compiled import kernel
 from rolloutsim.sim.compiled.expected import Timetable
 from rolloutsim.sim.compiled.formula import DEPTH, formula
@@ -300,6 +301,8 @@ def _refusal(policy: Policy, scenario: Scenario) -> str:
     """What the fast path does not know; empty if nothing is seen yet."""
     service = scenario.service
     telemetry = service.telemetry
+    if plays_beside(policy):
+        return "an experiment or a mirror route"
     if not isinstance(service.traffic.rate, ConstantRate):
         return "traffic that is not constant"
     if telemetry.resources is not None or telemetry.logs is not None:

@@ -19,9 +19,15 @@ _NORMAL = NormalDist()
 _SLOWER = {FaultKind.LATENCY_SHIFT, FaultKind.CAPACITY, FaultKind.COLD_START}
 
 
-def fidelity_of(scenario: Scenario, pods: int) -> tuple[Fidelity, str]:
-    """How a workload of so many pods is played: aggregate or request, and why."""
+def fidelity_of(scenario: Scenario, pods: int, *, beside: bool = False) -> tuple[Fidelity, str]:
+    """How a workload of so many pods is played: aggregate or request, and why.
+
+    ``beside``: something serves beside its two versions.
+    """
     model = scenario.service.requests
+    if beside and model is not None:
+        why = "requests to an experiment or by a mirror route are not played one by one"
+        return Fidelity.AGGREGATE, f"aggregate fidelity, no queueing ({why})"
     if model is None or model.fidelity is Fidelity.AGGREGATE:
         return Fidelity.AGGREGATE, "aggregate fidelity (no queueing)"
     if model.fidelity is Fidelity.REQUEST:
