@@ -14,6 +14,7 @@ from typing import Protocol
 from rolloutsim.engine import (
     Action,
     CreateRevision,
+    CreateTemplate,
     Failed,
     Failure,
     Measure,
@@ -116,6 +117,9 @@ class Hands:
             case SetService(role=role, revision=revision):
                 self._traffic.set_service(role, revision)
                 yield ServiceSeen(at, role, revision)
+            case CreateTemplate(revision=revision):
+                why = f"pods of an experiment ({revision}) are not created beside plain Deployments"
+                raise Undone(why, Failure.REFUSED)
             case SetWeight(weight=weight):
                 yield WeightSeen(at, weight, self._traffic.set_weight(weight))
             case SetRoute(name=name, route_json=route_json):

@@ -55,6 +55,7 @@ STEP = Fields(
         "analysis": Fields(ANALYSIS_WITH_METRICS),
     }
 )
+ROLLOUT_STEPS = ("experiment", "setHeaderRoute", "setMirrorRoute", "plugin")
 LEFT_OUT = (
     "pingPong",
     "canaryMetadata",
@@ -116,6 +117,7 @@ def native_policy(document: Document, bundle: Bundle, dialect: Dialect) -> Polic
     ------
     PolicyError : the document has an unknown field, a wrong type or value, or lacks something.
     """
+    _refuse_steps(document)
     check_manifest(document, API_VERSION, ROLLOUT_POLICY)
     name = _strategy_name(document)
     target = _target(document, bundle)
@@ -133,6 +135,20 @@ def native_policy(document: Document, bundle: Bundle, dialect: Dialect) -> Polic
         not_modelled=tuple(reader.not_modelled),
         **lifecycle(document.spec),
     )
+
+
+def _refuse_steps(document: Document) -> None:
+    """Steps of a Rollout that plain Deployments cannot have are named before the shape is looked at."""
+    steps: Any = document.data
+    path: Path = (*STRATEGY_PATH, "canary", "steps")
+    for part in path:
+        steps = steps.get(part) if isinstance(steps, Mapping) else None
+    for index, step in enumerate(steps if isinstance(steps, list) else ()):
+        for kind in ROLLOUT_STEPS:
+            if isinstance(step, Mapping) and kind in step:
+                why = f"plain Deployments have no step {kind!r}: it needs the Argo Rollouts controller"
+                fix = "leave the step out, or use a Rollout"
+                raise document.error((*path, index, kind), why, fix=fix)
 
 
 def _strategy_name(document: Document) -> str:

@@ -71,6 +71,7 @@ class Follower:
         self._policy = policy
         self._clock = clock
         self._journal = journal
+        self._note = note
         self._complaints = Complaints(note, elapsed_ms)
         self._stopping = False
         self._told = told
@@ -161,4 +162,8 @@ class Follower:
             self.shadow = Shadow(self._policy, view, at, self._record)
             beginning = self.shadow.session.state
             self._recording = self._journal(manifest_of("shadow", self._policy, beginning, at))
-        return self.shadow.look(view, at)
+        seeing = not self.shadow.blind
+        due = self.shadow.look(view, at)
+        if seeing and self.shadow.blind:
+            self._note(self.shadow.blind)
+        return due

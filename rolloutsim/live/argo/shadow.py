@@ -3,7 +3,8 @@
 The engine hears of pods, Services, weights and measurements from the controller's objects, and writes
 nothing: a write that it decides on is answered when the controller has done the same. The two are compared
 where a person would look: the step, the stable revision, the abort, the weight, and the verdict on each
-measurement.
+measurement. An experiment's pods and analyses belong to another controller, which is not followed: the
+comparison ends where the first experiment begins.
 
 The controller's times are whole seconds and its work takes a moment. So only a difference that lasts for
 `GRACE_MS` counts, and what the controller decided (a size, a weight, a Service) waits for `PATIENCE_MS` to be
@@ -42,7 +43,7 @@ from rolloutsim.engine import (
     start,
 )
 from rolloutsim.live.argo.view import Taken, View
-from rolloutsim.policy.model import BlueGreen, Canary, Policy
+from rolloutsim.policy.model import BlueGreen, Canary, ExperimentStep, Policy
 from rolloutsim.session import Entry, Session
 
 __all__ = ["GRACE_MS", "Difference", "Shadow"]
@@ -51,6 +52,10 @@ GRACE_MS = 10_000
 """How long the two may disagree before it is a difference."""
 PATIENCE_MS = 5_000
 """How long a decision of the controller waits for our engine's."""
+BLIND = (
+    "from its experiment on the rollout is not compared with our engine: "
+    "the experiment's pods and analyses are another controller's"
+)
 SOMEBODY = "somebody"
 """The actor of a command that was seen in the cluster: the Rollout does not say who sent it."""
 
@@ -71,11 +76,13 @@ class Difference:
 class Shadow:
     """Our engine beside a controller whose Rollout is at rest when it begins.
 
-    ``first`` is the first difference, None while there is none. ``record`` receives the journal.
+    ``first`` is the first difference, None while there is none. ``record`` receives the journal. ``blind``
+    says why nothing is compared any more, "" while it is.
     """
 
     def __init__(self, policy: Policy, view: View, at: int, record: Callable[[Entry], object]) -> None:
         self.first: Difference | None = None
+        self.blind = ""
         self._record = record
         snapshot = Snapshot(at, view.revisions, view.stable, view.services, view.weight)
         self.session = Session(policy, start(policy, snapshot), self._heard)
@@ -90,6 +97,8 @@ class Shadow:
     def look(self, view: View, at: int) -> int | None:
         """Take in what the controller has now; when to look again at the latest."""
         self._view = view
+        if self.blind:
+            return None
         self._looked.clear()
         for seen in self._facts(view, at):
             self.session.hear(seen)
@@ -97,11 +106,25 @@ class Shadow:
         due = self.session.due()
         if due is not None and due <= at:
             due = self.session.settle(at, lambda action: self._answers(action, at))
+        if self._at_experiment():
+            self.blind = BLIND
+            return None
         self._compare(at)
         later = [since + PATIENCE_MS for since in self._held.values()]
         later += [since + GRACE_MS for since, _, _ in self._disagreed.values()]
         times = [] if due is None else [due]
         return min([*times, *(time for time in later if time > at)], default=None)
+
+    def _at_experiment(self) -> bool:
+        """Whether an experiment is the current step of our engine or of the controller."""
+        strategy, step = self.session.policy.strategy, self._view.step_index
+        if self.session.state.experiments:
+            return True
+        if not isinstance(strategy, Canary) or self._view.asked == self._view.stable:
+            return False
+        return step is not None and any(
+            isinstance(s, ExperimentStep) for s in strategy.steps[step : step + 1]
+        )
 
     # --- facts ------------------------------------------------------------------------------------
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
 from rolloutsim.live.argo.shadow import Difference, Shadow
 from rolloutsim.live.argo.view import view_of
 from rolloutsim.policy import load_policy
-from rolloutsim.policy.model import Policy
+from rolloutsim.policy.model import Canary, ExperimentStep, ExperimentTemplate, Policy
 from rolloutsim.session import Entry, replay
 from rolloutsim.sim.beginning import ORIGIN_MS
 from rolloutsim.sim.scenario_file import load_scenario
@@ -50,6 +51,19 @@ def test_a_controller_that_does_the_same_makes_no_difference(name: str, world: s
     assert shadow.first is None
     assert shadow.session.state.status.abort is (world == "error-20pp")
     assert len(journal) > 10
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_an_experiment_ends_the_comparison_and_is_no_difference(first: bool) -> None:
+    policy = load_policy(POLICIES["guarded"])
+    assert isinstance(policy.strategy, Canary)
+    step = ExperimentStep((ExperimentTemplate("trial", canary=True),), duration_ms=120_000)
+    steps = (step, *policy.strategy.steps) if first else (*policy.strategy.steps[:2], step)
+    policy = replace(policy, strategy=replace(policy.strategy, steps=steps))
+    shadow, journal = followed(policy, "good")
+    assert shadow.first is None
+    assert "from its experiment on the rollout is not compared" in shadow.blind
+    assert len(journal) > 5
 
 
 def test_the_shadow_s_journal_replays() -> None:
