@@ -52,14 +52,15 @@ class Outcome:
     What follows is 0 where a scenario does not model it. ``unserved``: requests that found no pod.
     ``restore_s``: from the decision to stop, by whomever, to the moment at which no traffic reached the
     version and the old one served everybody; NaN when that did not happen. ``users_exposed`` and
-    ``users_harmed``: users (sessions) of whose requests at least one reached the new version, or was bad and
-    would not have been on the stable one; a user is one request unless the service has sessions. ``cut_connections``: long-lived connections that did not end by
-    themselves; ``cut_requests``: those in flight when their pod ended. ``schema_violations``: requests that
-    met a schema which their version does not know; ``rows_at_risk``: rows written in a shape that the
-    stable version cannot read; ``free_rollback_s``: until when a rollback lost nothing (NaN: always).
-    ``mixed_s``: seconds in which both versions got requests, ``overlap_s``: in which both had pods.
-    ``load_most``: the most work that was ever offered to a version's pods, as a multiple of what they can do,
-    where requests are played one by one.
+    ``users_harmed``: users (sessions) of whose requests at least one reached the new version, or was bad
+    and would not have been on the stable one; a user is one request unless the service has sessions.
+    ``cut_connections``: long-lived connections that did not end by themselves; ``cut_requests``: those in
+    flight when their pod ended. ``schema_violations``: requests that met a schema which their version
+    does not know; ``rows_at_risk``: rows written in a shape that the stable version cannot read;
+    ``free_rollback_s``: until when a rollback lost nothing (NaN: always). ``mixed_s``: seconds in which
+    both versions got requests, ``overlap_s``: in which both had pods. ``load_most``: the most work that
+    was ever offered to a version's pods, as a multiple of what they can do, where requests are played one
+    by one.
     """
 
     policy: str
