@@ -278,7 +278,7 @@ def test_no_file_is_a_mistake_of_the_caller() -> None:
         ("canaryService: api-canary", "canaryService: api", "two different services are required"),
         ("canaryService: api-canary", "canaryService: c\n      stableService: s", "names 'api' instead"),
         ("- pause: {}", "- experiment: {}", "plain Deployments have no step 'experiment'"),
-        ("- pause: {}", "- setMirrorRoute: {name: r}", "no step 'setMirrorRoute': it needs the Argo Rollouts"),
+        ("- pause: {}", "- setMirrorRoute: {name: r}", "no step 'setMirrorRoute': it needs the Argo"),
         ("- pause: {}", "- setWeight: 101", "between 0 and 100"),
         ("canary:", "recreate: {}\n    canary:", "exactly one of canary, blueGreen"),
         ("rolloutsim.dev/v1alpha1", "rolloutsim.dev/v1", "rolloutsim.dev/v1alpha1"),
