@@ -23,6 +23,7 @@ from rolloutsim.policy.model import (
     AnalysisStep,
     BlueGreen,
     Canary,
+    ExperimentStep,
     Metric,
     Pause,
     Policy,
@@ -218,6 +219,13 @@ def _on_metric(name: str, change: Callable[[Metric], Metric]) -> Callable[[Polic
         )
 
     def in_step(step: Step) -> Step:
+        if isinstance(step, ExperimentStep):
+            ones = [
+                replace(one, analysis=changed)
+                for one in step.analyses
+                if (changed := in_analysis(one.analysis))
+            ]
+            return replace(step, analyses=tuple(ones))
         if not isinstance(step, AnalysisStep):
             return step
         found = in_analysis(step.analysis)

@@ -43,8 +43,10 @@ def _step_ms(step: Step) -> int | None:
     match step:
         case Pause(duration_ms=length):
             return length
-        case ExperimentStep(duration_ms=length):
-            return length
+        case ExperimentStep(duration_ms=length, analyses=analyses):
+            required = [_analysis_ms(one.analysis) for one in analyses if one.required]
+            # with a duration it lasts that long, or until the first of its required analyses are over
+            return max(required, default=length) if length is None else min([length, *required])
         case PluginStep():
             return None
         case AnalysisStep(analysis=analysis):

@@ -20,6 +20,7 @@ from rolloutsim.policy.model import (
     Policy,
     SetHeaderRoute,
     SetMirrorRoute,
+    Step,
 )
 from rolloutsim.sim.beginning import NEW, STABLE
 from rolloutsim.sim.cluster import Cluster
@@ -36,14 +37,21 @@ from rolloutsim.sim.faults import (
 from rolloutsim.sim.router import Router
 from rolloutsim.sim.scenario import Release, Service
 
-__all__ = ["NOTHING", "Beside", "Shares", "plays_beside"]
+__all__ = ["NOTHING", "Beside", "Shares", "has_experiment", "plays_beside"]
+
+
+def has_experiment(policy: Policy) -> bool:
+    """Whether a step of the policy is an experiment."""
+    return any(isinstance(step, ExperimentStep) for step in _steps(policy))
 
 
 def plays_beside(policy: Policy) -> bool:
     """Whether something of the policy serves beside its two versions."""
-    strategy = policy.strategy
-    steps = strategy.steps if isinstance(strategy, Canary) else ()
-    return any(isinstance(step, ExperimentStep | SetMirrorRoute) for step in steps)
+    return any(isinstance(step, ExperimentStep | SetMirrorRoute) for step in _steps(policy))
+
+
+def _steps(policy: Policy) -> tuple[Step, ...]:
+    return policy.strategy.steps if isinstance(policy.strategy, Canary) else ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +85,8 @@ class Beside:
     """
 
     def __init__(self, policy: Policy, service: Service, release: Release) -> None:
-        strategy = policy.strategy
-        steps = strategy.steps if isinstance(strategy, Canary) else ()
-        routing = strategy.routing if isinstance(strategy, Canary) else None
+        steps = _steps(policy)
+        routing = policy.strategy.routing if isinstance(policy.strategy, Canary) else None
         self._service = service
         self._release = release
         self._managed = routing.managed_routes if routing is not None else ()
@@ -102,7 +109,7 @@ class Beside:
         self._versions[action.revision] = int(action.like == NEW)
         if action.pod_hash in self._slots:
             self._of[action.revision] = self._slots[action.pod_hash]
-        if not action.apart:
+        if not action.apart and action.revision not in router.joined:
             router.joined.append(action.revision)
 
     def route(self, action: SetRoute) -> None:

@@ -20,7 +20,7 @@ from rolloutsim.policy.model import (
     Policy,
 )
 from rolloutsim.session import Entry
-from rolloutsim.sim.beside import plays_beside
+from rolloutsim.sim.beside import has_experiment, plays_beside
 from rolloutsim.sim.compiled import courses_of
 from rolloutsim.sim.executors import finished, in_order
 from rolloutsim.sim.executors import processes as _workers
@@ -282,6 +282,9 @@ def notes(policies: Sequence[Policy], scenarios: Sequence[Scenario], runs: int, 
     said.append("not modelled: " + "; ".join(sorted(common)))
     for policy in policies:
         said += [f"policy {policy.name}: not modelled: {item}" for item in policy.not_modelled]
+        if any(_lacks_series(policy, scenario) for scenario in scenarios):
+            item = "experiment: its pods export no memory, CPU or log series"
+            said.append(f"policy {policy.name}: not modelled: {item}")
     return tuple(dict.fromkeys(said))
 
 
@@ -295,6 +298,11 @@ def fidelity(policies: Sequence[Policy], scenarios: Sequence[Scenario]) -> str:
     if len(said) == 1:
         return said[0]
     return "; ".join(f"{name}: {' or '.join(texts)}" for name, texts in found.items())
+
+
+def _lacks_series(policy: Policy, scenario: Scenario) -> bool:
+    telemetry = scenario.service.telemetry
+    return has_experiment(policy) and (telemetry.resources is not None or telemetry.logs is not None)
 
 
 def _fidelity(policy: Policy, scenario: Scenario) -> str:

@@ -116,6 +116,8 @@ class World:
         self.router = _router(policy, scenario)
         self._beside = Beside(policy, self._service, self._release)
         self._beside_shares = NOTHING
+        self._by_hash = _by_hash(policy)
+        self._subsets = STABLE, STABLE
         self._moves = 0
         self._moved_at = ORIGIN_MS
         self._looks = 0
@@ -560,7 +562,26 @@ class World:
     def _catch_up(self) -> None:
         self.metrics.advance(self.loop.now - ORIGIN_MS)
 
+    def _move_subsets(self, strategy: Canary) -> None:
+        """Where no Service is named the router selects pods by hash, as Istio's DestinationRule does."""
+        state = self.loop.session.state
+        stable, canary = subsets = state.status.stable or STABLE, state.facts.asked or STABLE
+        if subsets == self._subsets:
+            return
+        self._subsets = subsets
+
+        def move() -> None:
+            if not strategy.stable_service:
+                self.router.services[Role.STABLE] = stable
+            if not strategy.canary_service:
+                self.router.services[Role.CANARY] = canary
+            self._look()
+
+        self._move(move)
+
     def _after_tick(self) -> None:
+        if self._by_hash is not None:
+            self._move_subsets(self._by_hash)
         self._refresh()
         session = self.loop.session
         waits = awaits_person(session.policy, session.state)
@@ -622,6 +643,14 @@ class World:
             self._arrange(list(range(0, self._service.horizon_ms, self._sticky.step_ms)))
         if any(fault.kind is FaultKind.COLD_START for fault in self._release.faults):
             self._arrange(list(range(0, self._service.horizon_ms, 15_000)))
+
+
+def _by_hash(policy: Policy) -> Canary | None:
+    """The strategy, if its router lacks a Service for one of the versions."""
+    strategy = policy.strategy
+    if not isinstance(strategy, Canary) or strategy.routing is None or strategy.ping_pong is not None:
+        return None
+    return None if strategy.stable_service and strategy.canary_service else strategy
 
 
 def _router(policy: Policy, scenario: Scenario) -> Router:

@@ -205,3 +205,19 @@ def test_help_imports_nothing_heavy() -> None:
     done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
     assert "simulate" in done.stdout
     assert done.stderr.strip() == "[]"
+
+
+def test_a_plan_refuses_what_plain_deployments_cannot_do(tmp_path: Path) -> None:
+    """The file is read before anybody looks for a cluster."""
+    text = (ROOT / "scenarios/policies/httproute-canary.yaml").read_text(encoding="utf-8")
+    steps = "steps:\n"
+    assert steps in text
+    added = "        - experiment: {templates: [{name: trial, specRef: canary}]}\n"
+    file = tmp_path / "policy.yaml"
+    file.write_text(text.replace(steps, steps + added, 1), encoding="utf-8")
+    refused = run("plan", file)
+    assert refused.exit_code == 2
+    assert (
+        "plain Deployments have no step 'experiment': it needs the Argo Rollouts controller" in refused.stderr
+    )
+    assert "leave the step out, or use a Rollout" in refused.stderr
