@@ -23,6 +23,7 @@ from rolloutsim.policy.model import (
     Pause,
     PluginStep,
     PrometheusProvider,
+    SetMirrorRoute,
     SetWeight,
     Step,
 )
@@ -93,11 +94,19 @@ def _before_traffic(subject: Rollout) -> Iterator[Hit]:
                 names = ", ".join(repr(metric.name) for metric in soon)
                 reason = f"{names} is measured from the moment that the new version's first pod is created"
                 yield Hit(subject.document, use.path, reason, _start_after_weight(canary))
-        elif use.step is not None and weight_before(canary.steps, use.step) == 0:
+        elif use.step is not None and not _reached(canary.steps, use.step):
             measured = [m for m in use.metrics if isinstance(m.metric.provider, PrometheusProvider)]
             if measured:
                 reason = "no step before this analysis gives the new version any traffic"
                 yield Hit(subject.document, use.path, reason, "put a setWeight and a pause before it")
+
+
+def _reached(steps: tuple[Step, ...], before: int) -> bool:
+    """Whether requests reach the new version before a step, by its weight or as copies of a mirror route."""
+    mirrors = {
+        step.name: step.match_json != "[]" for step in steps[:before] if isinstance(step, SetMirrorRoute)
+    }
+    return weight_before(steps, before) > 0 or any(mirrors.values())
 
 
 def _start_after_weight(canary: Canary) -> str:

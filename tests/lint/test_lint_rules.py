@@ -36,6 +36,7 @@ TO_PROMETHEUS = (
 
 
 ALB = "{ingress: api, servicePort: 80"
+COPIES = "{name: copy, match: [{method: {exact: GET}}]}"
 STICKY = "{stableIngress: api, additionalIngressAnnotations: {affinity: cookie}}"
 JOB = """\
 kind: Job
@@ -47,6 +48,19 @@ apiVersion: networking.istio.io/v1"""
 
 def scale(content: str) -> tuple[str, str]:
     return ("      steps:\n", f"      steps:\n        - setCanaryScale: {content}\n")
+
+
+def mirror(route: str) -> Edits:
+    return (
+        (
+            "      maxSurge: 1\n",
+            "      trafficRouting: {plugins: {mesh: {}}, managedRoutes: [{name: copy}]}\n",
+        ),
+        (
+            "        - setWeight: 10\n        - pause: {duration: 10m}\n",
+            f"        - setCanaryScale: {{replicas: 2}}\n        - setMirrorRoute: {route}\n",
+        ),
+    )
 
 
 def field(text: str, above: str = "      trafficRouting:") -> tuple[str, str]:
@@ -358,6 +372,7 @@ CASES = (
         (TO_PROMETHEUS,),
         PODS,
     ),
+    Case("RS080", (*mirror("{name: copy}"), TO_PROMETHEUS), (*mirror(COPIES), TO_PROMETHEUS), PODS),
     Case(
         "RS081",
         (("initialDelay: 2m", "initialDelay: 1m"),),
