@@ -2,8 +2,9 @@
 
 One pass over an experiment is one reconcile of Argo Rollouts' experiment controller; it comes before the
 rollout's, in the same tick. What a rollout does about its experiment is ``rollout/experiment.go``, but for
-two points: after an inconclusive experiment it waits for a person, and only then runs the experiment anew;
-and an experiment belongs to the step that created it.
+three points: after an inconclusive experiment it waits for a person, and only then runs the experiment anew;
+an experiment goes on while an inconclusive analysis pauses the rollout; and it belongs to the step that
+created it.
 """
 
 from __future__ import annotations
@@ -145,13 +146,15 @@ def _tags(one: ExperimentState, available_at: int) -> dict[str, str]:
 
 def reconcile_experiments(work: Work) -> None:
     """Create the experiment of the current step, end all others, and take what it came to."""
+    step, index = current_step(work.canary, work.status.step_index)
+    if not work.experiments and not isinstance(step, ExperimentStep):
+        return
     if work.aborted or work.status.promote_full or work.rollback_in_window():
         _terminate(work, ())
         return
     if work.pause(INCONCLUSIVE_PAUSE) is not None:
         work.current_experiment = work.status.experiment
         return
-    step, index = current_step(work.canary, work.status.step_index)
     current = _current(work, index) if isinstance(step, ExperimentStep) else None
     if isinstance(step, ExperimentStep) and work.status.stable and work.new is not None:
         waits = work.pause(EXPERIMENT_PAUSE) is not None

@@ -10,6 +10,9 @@ from rolloutsim.sim.world import World
 
 __all__ = ["outcome"]
 
+TIMED_OUT = ("timed out progressing", "exceeded its progressDeadlineSeconds")
+"""How an abort says that pods did not come: those of the release, or those of an experiment."""
+
 
 def outcome(world: World, run: int) -> Outcome:
     """The row of a run that has been played."""
@@ -93,7 +96,7 @@ def _verdict(world: World) -> tuple[End, CaughtBy, int | None, str]:
         at, message = world.aborted
         if world.gave_up is not None and world.gave_up <= at:
             return End.ABORTED, CaughtBy.PERSON, at, message
-        timed_out = "timed out progressing" in message
+        timed_out = any(words in message for words in TIMED_OUT)
         return End.ABORTED, CaughtBy.DEADLINE if timed_out else CaughtBy.ANALYSIS, at, message
     if world.degraded is not None:
         at, message = world.degraded

@@ -418,7 +418,8 @@ class World:
             pods = (serving.get(STABLE, 0), serving.get(NEW, 0))
             load = (moment.rate_rps * stable, moment.rate_rps * reached * demand(self._release))
             conditions = strained(conditions, broken, load, pods, capacity)
-        conditions += self._beside.conditions(beside, conditions[1], moment, serving, broken)
+        if self._beside.pools:
+            conditions += self._beside.conditions(beside, conditions[1], moment, serving, broken)
         self._count_pods()
         alive = (ready.get(STABLE, 0) > 0, ready.get(NEW, 0) > 0, *self._beside.alive(ready))
         pods_moved = self._played is not None and self._pods_moved()
@@ -470,6 +471,8 @@ class World:
 
     def _wrong(self) -> float:
         """The highest probability of a wrong answer of pods that requests reach, or of the canary's."""
+        if not self._beside.pools:
+            return self._conditions[1].wrong_rate
         slots = [self._conditions[len(POOLS) + number] for number in self._beside.fresh()]
         return max([self._conditions[1].wrong_rate, *(one.wrong_rate for one in slots if one.share > 0.0)])
 

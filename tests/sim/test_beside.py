@@ -168,7 +168,7 @@ def test_only_the_new_versions_pods_of_an_experiment_are_exposure_and_harm() -> 
 
 def test_experiment_pods_that_crash_fail_the_experiment_at_the_progress_deadline() -> None:
     row = play(trial(), scenario(Fault(FaultKind.CRASH_AT_START, 1.0)), seed=1)
-    assert row.end is End.ABORTED
+    assert (row.end, row.caught_by) == (End.ABORTED, CaughtBy.DEADLINE)
     assert "Template 'trial' exceeded its progressDeadlineSeconds (600)" in row.message
     assert row.requests_exposed == 0.0
 
