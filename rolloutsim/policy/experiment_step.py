@@ -15,9 +15,17 @@ from rolloutsim.policy.analysis_templates import EXPERIMENT_TAGS, TEMPLATE_KINDS
 from rolloutsim.policy.document import Document, Path
 from rolloutsim.policy.durations import go_duration_ns
 from rolloutsim.policy.metric import canonical_json
-from rolloutsim.policy.model import Analysis, ExperimentAnalysis, ExperimentStep, ExperimentTemplate
+from rolloutsim.policy.model import (
+    Analysis,
+    Canary,
+    ExperimentAnalysis,
+    ExperimentStep,
+    ExperimentTemplate,
+    Policy,
+    SetMirrorRoute,
+)
 
-__all__ = ["AVAILABLE_AT", "TAG", "experiment_step"]
+__all__ = ["AVAILABLE_AT", "TAG", "experiment_step", "steps_beside"]
 
 TAG = re.compile(r"\{\{\s*(.*?)\s*\}\}")
 """A tag in a value: ``templates.NAME.podTemplateHash``, ``templates.NAME.replicaset.name``, AVAILABLE_AT."""
@@ -25,6 +33,13 @@ AVAILABLE_AT = "experiment.availableAt"
 SCALE_DOWN_DELAY_S = 30
 """Argo Rollouts, DefaultScaleDownDelaySeconds, also of experiments."""
 KEPT_OF_TEMPLATE = ("selector", "metadata", "service")
+
+
+def steps_beside(policy: Policy) -> tuple[str, ...]:
+    """Kinds of the steps through which something serves beside the two versions of a policy."""
+    steps = policy.strategy.steps if isinstance(policy.strategy, Canary) else ()
+    kinds = {ExperimentStep: "experiment", SetMirrorRoute: "setMirrorRoute"}
+    return tuple(name for kind, name in kinds.items() if any(isinstance(step, kind) for step in steps))
 
 
 def experiment_step(

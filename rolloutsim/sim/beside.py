@@ -20,7 +20,6 @@ from rolloutsim.policy.model import (
     Policy,
     SetHeaderRoute,
     SetMirrorRoute,
-    Step,
 )
 from rolloutsim.sim.beginning import NEW, STABLE
 from rolloutsim.sim.cluster import Cluster
@@ -37,21 +36,7 @@ from rolloutsim.sim.faults import (
 from rolloutsim.sim.router import Router
 from rolloutsim.sim.scenario import Release, Service
 
-__all__ = ["NOTHING", "Beside", "Shares", "has_experiment", "plays_beside"]
-
-
-def has_experiment(policy: Policy) -> bool:
-    """Whether a step of the policy is an experiment."""
-    return any(isinstance(step, ExperimentStep) for step in _steps(policy))
-
-
-def plays_beside(policy: Policy) -> bool:
-    """Whether something of the policy serves beside its two versions."""
-    return any(isinstance(step, ExperimentStep | SetMirrorRoute) for step in _steps(policy))
-
-
-def _steps(policy: Policy) -> tuple[Step, ...]:
-    return policy.strategy.steps if isinstance(policy.strategy, Canary) else ()
+__all__ = ["NOTHING", "Beside", "Shares"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +70,7 @@ class Beside:
     """
 
     def __init__(self, policy: Policy, service: Service, release: Release) -> None:
-        steps = _steps(policy)
+        steps = policy.strategy.steps if isinstance(policy.strategy, Canary) else ()
         routing = policy.strategy.routing if isinstance(policy.strategy, Canary) else None
         self._service = service
         self._release = release

@@ -16,11 +16,11 @@ from typing import Any
 from rolloutsim.engine.codec import to_json
 from rolloutsim.outcomes import Outcome
 from rolloutsim.policy import digest
+from rolloutsim.policy.experiment_step import steps_beside
 from rolloutsim.policy.model import (
     Policy,
 )
 from rolloutsim.session import Entry
-from rolloutsim.sim.beside import has_experiment, plays_beside
 from rolloutsim.sim.compiled import courses_of
 from rolloutsim.sim.executors import finished, in_order
 from rolloutsim.sim.executors import processes as _workers
@@ -302,11 +302,13 @@ def fidelity(policies: Sequence[Policy], scenarios: Sequence[Scenario]) -> str:
 
 def _lacks_series(policy: Policy, scenario: Scenario) -> bool:
     telemetry = scenario.service.telemetry
-    return has_experiment(policy) and (telemetry.resources is not None or telemetry.logs is not None)
+    return "experiment" in steps_beside(policy) and (
+        telemetry.resources is not None or telemetry.logs is not None
+    )
 
 
 def _fidelity(policy: Policy, scenario: Scenario) -> str:
-    return fidelity_of(scenario, policy.replicas, beside=plays_beside(policy))[1]
+    return fidelity_of(scenario, policy.replicas, beside=bool(steps_beside(policy)))[1]
 
 
 def _basis(scenario: Scenario) -> str:

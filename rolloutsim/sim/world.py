@@ -34,10 +34,11 @@ from rolloutsim.engine import (
     promote_full,
     start,
 )
+from rolloutsim.policy.experiment_step import steps_beside
 from rolloutsim.policy.model import Canary, Policy, Recreate, RollingUpdate
 from rolloutsim.session import Entry, Session
 from rolloutsim.sim.beginning import NEW, ORIGIN_MS, STABLE, beginning
-from rolloutsim.sim.beside import NOTHING, Beside, plays_beside
+from rolloutsim.sim.beside import NOTHING, Beside
 from rolloutsim.sim.cluster import Cluster, DeploymentController
 from rolloutsim.sim.dataplane import Conditions, DataPlane
 from rolloutsim.sim.exposition import Pool
@@ -226,7 +227,7 @@ class World:
         versions = [pool.version for pool in pools]
         bounds_s = preset.bounds_s if latency else ()
         start_ms = -telemetry.history_ms
-        beside = plays_beside(self.policy)
+        beside = bool(steps_beside(self.policy))
         self.fidelity, _ = fidelity_of(self.scenario, self.policy.replicas, beside=beside)
         self._played: RequestDataPlane | None = None
         if self.fidelity is Fidelity.REQUEST:

@@ -43,6 +43,7 @@ from rolloutsim.evidence.calibration.source import Points, Progress, Source
 from rolloutsim.evidence.calibration.split import Arms, Split, versions_of
 from rolloutsim.evidence.recorded.recorder import queries_of, reads_of
 from rolloutsim.policy.analyses import analyses_of
+from rolloutsim.policy.experiment_step import steps_beside
 from rolloutsim.policy.model import BlueGreen, Canary, GatedCounts, Policy, PrometheusProvider
 from rolloutsim.promql import Matrix, evaluate
 from rolloutsim.promql.query import SeriesRead
@@ -128,13 +129,18 @@ def false_aborts(
 
     Raises
     ------
-    InputError : the policy asks Prometheus nothing; its queries name versions in a way that cannot be
-        rewritten; or there is no start that the history covers.
+    InputError : the policy asks Prometheus nothing, or has an experiment; its queries name versions in a way
+        that cannot be rewritten; or there is no start that the history covers.
     ExecutorError : the source cannot be asked.
     """
     reads = _reads(policy)
     if not reads:
         raise InputError(f"policy {policy.name} asks Prometheus nothing, so nothing of it can be replayed")
+    for step in steps_beside(policy):
+        raise InputError(
+            f"policy {policy.name} has a step {step}, whose requests no history tells apart",
+            fix="leave it out of the policy for this question",
+        )
     arms = _arms(reads, tuple(by), policy)
     history = max([HISTORY_MS, *((read.range_ms or 0) + read.offset_ms + 300_000 for read in reads)])
     selectors = tuple(dict.fromkeys(_selector(read, arms) for read in reads))

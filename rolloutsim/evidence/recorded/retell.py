@@ -11,6 +11,7 @@ from rolloutsim.evidence.recorded.timeline import Did, Timeline
 from rolloutsim.evidence.recorded.whatif import Flow, bad_requests
 from rolloutsim.evidence.recorded.world import RecordedWorld
 from rolloutsim.policy.analyses import analyses_of
+from rolloutsim.policy.experiment_step import steps_beside
 from rolloutsim.policy.model import Policy, PrometheusProvider
 
 __all__ = ["Retold", "check_recording", "retell"]
@@ -63,8 +64,8 @@ def check_recording(policy: Policy, bundle: Bundle, timeline: Timeline) -> None:
 
     Raises
     ------
-    BundleError : a version or a metric that the policy reads is not in the bundle; a metric is no query; the
-        rollout began outside of the recording.
+    BundleError : a version or a metric that the policy reads is not in the bundle; a metric is no query, or a
+        step needs pods of its own; the rollout began outside of the recording.
     """
     for value in (timeline.stable, timeline.new):
         if value not in bundle.values():
@@ -76,6 +77,11 @@ def check_recording(policy: Policy, bundle: Bundle, timeline: Timeline) -> None:
     if not bundle.start_ms <= timeline.started_ms <= bundle.end_ms:
         raise BundleError(
             "the rollout did not begin within the recorded stretch", fix="record from before it began"
+        )
+    for step in steps_beside(policy):
+        raise BundleError(
+            f"policy {policy.name} has a step {step}, and nobody recorded what its pods would have answered",
+            fix="leave it out of the policy for this question",
         )
     names = names_of(bundle.store)
     for name, reads in _reads(policy):

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rolloutsim.outcomes import Outcome
+from rolloutsim.policy.experiment_step import steps_beside
 from rolloutsim.policy.model import Policy
-from rolloutsim.sim.beside import plays_beside
 from rolloutsim.sim.compiled import kernel
 from rolloutsim.sim.compiled.expected import Timetable
 from rolloutsim.sim.compiled.formula import DEPTH, formula
@@ -301,7 +301,7 @@ def _refusal(policy: Policy, scenario: Scenario) -> str:
     """What the fast path does not know; empty if nothing is seen yet."""
     service = scenario.service
     telemetry = service.telemetry
-    if plays_beside(policy):
+    if steps_beside(policy):
         return "an experiment or a mirror route"
     if not isinstance(service.traffic.rate, ConstantRate):
         return "traffic that is not constant"

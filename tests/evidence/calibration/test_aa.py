@@ -12,6 +12,7 @@ from rolloutsim.evidence.calibration import StoreSource, clustered_rate, false_a
 from rolloutsim.evidence.calibration.source import Points
 from rolloutsim.evidence.calibration.split import Split
 from rolloutsim.policy import load_policy
+from rolloutsim.policy.model import Canary, SetMirrorRoute
 from rolloutsim.promql import SeriesStore
 from rolloutsim.sim.run import simulate
 from rolloutsim.sim.scenario import ConstantRate, Release, Scenario, Telemetry
@@ -220,6 +221,15 @@ def test_questions_without_an_answer(policy: str, by: tuple[str, ...], hours: fl
     source = StoreSource(history(service(ConstantRate(5.0)), 6))
     with pytest.raises(InputError, match=why):
         false_aborts(load_policy(policy), source, END_MS - int(hours * HOUR_MS), END_MS, by=by)
+
+
+def test_a_mirror_route_is_no_part_of_a_history() -> None:
+    policy = load_policy(f"{POLICIES}/httproute-canary.yaml")
+    assert isinstance(policy.strategy, Canary)
+    steps = (SetMirrorRoute("copy", '[{"method":{"exact":"GET"}}]'), *policy.strategy.steps)
+    mirrored = replace(policy, strategy=replace(policy.strategy, steps=steps))
+    with pytest.raises(InputError, match="a step setMirrorRoute, whose requests no history tells apart"):
+        false_aborts(mirrored, StoreSource(history(service(ConstantRate(5.0)), 6)), END_MS - HOUR_MS, END_MS)
 
 
 # --- the interval ---------------------------------------------------------------------------------

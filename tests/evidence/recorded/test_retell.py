@@ -10,7 +10,7 @@ import pytest
 from rolloutsim.evidence.recorded import Bundle, Did, Move, Retold, Timeline, read_bundle, retell, timeline_of
 from rolloutsim.evidence.recorded.bundle import BundleError
 from rolloutsim.policy import load_policy, load_policy_text
-from rolloutsim.policy.model import Policy
+from rolloutsim.policy.model import Canary, ExperimentStep, ExperimentTemplate, Policy
 from rolloutsim.sim.run import play, trace_run
 from rolloutsim.sim.scenario import Scenario
 from rolloutsim.sim.scenario_file import load_scenario
@@ -140,6 +140,12 @@ def test_a_question_that_the_recording_cannot_answer_is_refused(tmp_path: Path) 
         with pytest.raises(BundleError) as caught:
             retell(load_policy_text(policy), bundle, run)
         assert remedy in str(caught.value)
+    policy = load_policy_text(text)
+    assert isinstance(policy.strategy, Canary)
+    trial = ExperimentStep((ExperimentTemplate("trial", canary=True),), duration_ms=60_000)
+    tried = replace(policy, strategy=replace(policy.strategy, steps=(trial, *policy.strategy.steps)))
+    with pytest.raises(BundleError, match="has a step experiment, and nobody recorded"):
+        retell(tried, bundle, timeline)
 
 
 def test_the_same_recording_gives_the_same_answer(tmp_path: Path) -> None:
