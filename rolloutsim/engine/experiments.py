@@ -40,15 +40,17 @@ REASON = "Experiment analysis phase is error/failed"
 
 
 def advance_experiments(work: Work) -> None:
-    """One pass over every experiment; one that is over and has no pods left is forgotten."""
+    """One pass over every experiment; those of earlier revisions that have no pods left are forgotten."""
     if not work.experiments:
         return
     if not isinstance(work.policy.strategy, Canary):
         _terminate(work, ())
     kept = []
     for one in work.experiments:
-        if settled(one) and (work.status.experiment is None or work.status.experiment.name != one.name):
-            work.changed = True
+        if settled(one):
+            # kept as long as a write of unknown fate may still bring pods
+            if one.latest == work.facts.asked:
+                kept.append(one)
             continue
         moved = _advance(work, one)
         if moved != one:
@@ -87,7 +89,7 @@ def _reconcile_template(
             template = replace(template, scale_down_at=work.now + delay_ms)
         if template.scale_down_at is None or work.now >= template.scale_down_at:
             work.scale_template(template, 0)
-    return assess_template(one, template, wanted, work.now) if template.exists or ends else template
+    return assess_template(one, template, wanted, work.now)
 
 
 def _reconcile_run(
@@ -100,12 +102,10 @@ def _reconcile_run(
     run = work.runs.get(seen.name)
     if seen.phase.completed or run is None:
         return seen
-    if ends:
-        stopped = terminate(run)
-        if stopped is not run:
-            work.runs[run.name] = stopped
-            work.changed = True
-        return seen
+    stopped = terminate(run) if ends else run
+    if stopped is not run:
+        work.runs[run.name] = stopped
+        work.changed = True
     if (seen.phase, seen.message) == (run.phase, run.message):
         return seen
     return RunSeen(run.name, run.phase, run.message)

@@ -172,7 +172,9 @@ def _cancel_others(work: Work) -> None:
     if not work.runs:
         return
     current = {seen.name for seen in work.current_runs if seen is not None}
-    current.update(run.name for one in work.experiments for run in one.runs if run is not None)
+    for one in work.experiments:
+        if not one.phase.completed:
+            current.update(run.name for run in one.runs if run is not None)
     for name, run in list(work.runs.items()):
         if name in current:
             continue

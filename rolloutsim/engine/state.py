@@ -257,7 +257,7 @@ class State:
     refused one, is tried again. ``looked_at``: time of the last pass. ``writes`` counts the actions so
     far and gives them their ids. ``run_names`` are all names of analysis runs ever used, and those of
     experiments after ``experiment/``. ``exposed`` is None for a policy without gates, which need it.
-    ``experiments`` are those that are not over yet, or still have pods.
+    ``experiments`` are those of the revision asked for, and others that still have pods.
     """
 
     now: int

@@ -23,6 +23,7 @@ from rolloutsim.engine import (
     retry,
 )
 from rolloutsim.engine import abort as abort_now
+from rolloutsim.engine.experiment import settled
 from rolloutsim.policy.model import (
     Analysis,
     Canary,
@@ -231,18 +232,19 @@ def test_its_pods_go_after_its_own_delay(delay_ms: int) -> None:
         at for at, action in world.did(Scale) if action.revision == "v2-2-0-trial" and not action.replicas
     }  # type: ignore[attr-defined]
     assert gone == {UP + 60_000 + delay_ms}
-    assert world.session.state.experiments == ()
+    assert all(settled(one) for one in world.session.state.experiments)
 
 
-def test_an_abort_ends_it() -> None:
-    world = Play(policy(experiment(analysis(count=None)), Pause()))
+@pytest.mark.parametrize("required", [True, False])
+def test_an_abort_ends_it(required: bool) -> None:
+    world = Play(policy(experiment(analysis(count=None, required=required)), Pause()))
     world.to(
         900_000, (UP + 15_000, lambda: world.hear(abort_now(world.policy, world.session.state, world.now)))
     )
     assert world.last()[0] == UP + 15_000
     assert world.last()[2].completed
     assert max(at for at, _ in world.did(Measure)) == UP + 10_000
-    assert world.session.state.experiments == ()
+    assert all(settled(one) for one in world.session.state.experiments)
     assert not world.pods["v2-2-0-trial"]
 
 
@@ -252,7 +254,7 @@ def test_a_full_promotion_ends_it() -> None:
         900_000, (UP + 15_000, lambda: world.hear(promote_full(world.policy, world.session.state, world.now)))
     )
     assert world.status().stable == "v2"
-    assert world.session.state.experiments == ()
+    assert all(settled(one) for one in world.session.state.experiments)
     assert any(isinstance(event, Promoted) for e in world.journal for event in e.events)
 
 

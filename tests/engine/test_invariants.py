@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from rolloutsim.engine import (
     Action,
     CreateRevision,
+    CreateTemplate,
     Event,
     Measure,
     Observation,
@@ -219,7 +220,7 @@ def test_after_an_abort_only_roll_back_actions_leave(policy: Policy, after_s: in
     weight = world.journal_weight(seen_abort)
     for entry in world.journal[seen_abort:]:
         for action in entry.actions:
-            assert not isinstance(action, CreateRevision)
+            assert not isinstance(action, CreateRevision | CreateTemplate)
             # What is due at the instant of the abort is still measured: analysis runs come first.
             assert not isinstance(action, Measure) or entry.seen.at == aborted
             if isinstance(action, SetWeight):
@@ -227,6 +228,7 @@ def test_after_an_abort_only_roll_back_actions_leave(policy: Policy, after_s: in
                 weight = action.weight
             if isinstance(action, Scale) and action.revision == "v2":
                 assert action.replicas <= world.most_pods["v2"]
+    assert not any(pods for name, pods in world.pods.items() if name not in ("v1", "v2"))
 
 
 def _gated(place: str, metric: Metric) -> Canary | BlueGreen:
