@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -18,6 +19,7 @@ from rolloutsim.engine.gates import (
     update,
 )
 from rolloutsim.engine.gates.streams import Streams, first_verdicts
+from tests.gates.good_canaries import World
 from tests.gates.streams import GATES, NAMES
 
 LOOKS, RUNS = 24, 40
@@ -79,3 +81,13 @@ def test_every_stream_gets_the_verdicts_of_the_gate(gate: Gate) -> None:
 def test_a_group_sequential_gate_needs_planned_traffic() -> None:
     with pytest.raises(ValueError, match="request counts are the same"):
         first_verdicts(GroupSequential(planned_requests=500), drawn(4, 1.0))
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("gate", GATES, ids=NAMES)
+def test_a_hundred_thousand_streams_take_less_than_a_minute(gate: Gate) -> None:
+    """Of one core's time; told from a tenth of them."""
+    streams = World("speed", planned=isinstance(gate, GroupSequential), steps=True).draw(10_000, 1)
+    start = time.process_time()
+    first_verdicts(gate, streams)
+    assert 10.0 * (time.process_time() - start) < 60.0
