@@ -9,8 +9,11 @@ so they harm nobody, but they load the canary and count in its metrics.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
 
 from rolloutsim.engine import CreateTemplate, Role, SetRoute, from_json
 from rolloutsim.engine.experiment import pod_hash
@@ -22,7 +25,6 @@ from rolloutsim.policy.model import (
     SetMirrorRoute,
 )
 from rolloutsim.sim.beginning import NEW, STABLE
-from rolloutsim.sim.cluster import Cluster
 from rolloutsim.sim.dataplane import Conditions
 from rolloutsim.sim.exposition import Pool
 from rolloutsim.sim.faults import (
@@ -33,10 +35,14 @@ from rolloutsim.sim.faults import (
     stable_conditions,
     with_failures,
 )
+from rolloutsim.sim.loop import Loop
 from rolloutsim.sim.router import Router
 from rolloutsim.sim.scenario import Release, Service
+from rolloutsim.trace import Truth
 
-__all__ = ["NOTHING", "Beside", "Shares"]
+__all__ = ["Beside", "Shares"]
+
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +71,24 @@ class Slot:
 class Beside:
     """The slots and mirror routes of one run. Times in ms from the release.
 
-    ``pools`` are those beyond the world's own, as its data plane and metrics count them: one for each slot,
-    and one for ``copies``.
+    ``pools`` are those from ``first`` on, as the world's data plane and metrics count them: one for each
+    slot, and one for ``copies``. ``move`` lets a change of the routes reach traffic in its time.
     """
 
-    def __init__(self, policy: Policy, service: Service, release: Release) -> None:
+    def __init__(
+        self,
+        policy: Policy,
+        service: Service,
+        release: Release,
+        first: int,
+        router: Callable[[], Router],
+        move: Callable[[Callable[[], None]], None],
+    ) -> None:
         steps = policy.strategy.steps if isinstance(policy.strategy, Canary) else ()
         routing = policy.strategy.routing if isinstance(policy.strategy, Canary) else None
+        self._first = first
+        self._router = router
+        self._move = move
         self._service = service
         self._release = release
         self._managed = routing.managed_routes if routing is not None else ()
@@ -89,25 +106,35 @@ class Beside:
 
     # --- what the engine asks for -----------------------------------------------------------------
 
-    def create(self, router: Router, action: CreateTemplate) -> None:
-        """The pods of a template exist from now on."""
+    def create_template(self, action: CreateTemplate) -> None:
         self._versions[action.revision] = int(action.like == NEW)
         if action.pod_hash in self._slots:
             self._of[action.revision] = self._slots[action.pod_hash]
-        if not action.apart and action.revision not in router.joined:
-            router.joined.append(action.revision)
+        joined = self._router().joined
+        if not action.apart and action.revision not in joined:
+            joined.append(action.revision)
 
-    def route(self, action: SetRoute) -> None:
+    def set_additional(self, weights: tuple[tuple[str, int], ...]) -> None:
+        def move() -> None:
+            self._router().additional = dict(weights)
+
+        self._move(move)
+
+    def set_route(self, action: SetRoute) -> None:
         """A header or mirror route as it stands now; without a match it is removed."""
         step = from_json(SetHeaderRoute | SetMirrorRoute, json.loads(action.route_json))
         if isinstance(step, SetHeaderRoute):
             return
-        self._mirrors.pop(step.name, None)
-        if step.match_json != "[]":
-            self._mirrors[step.name] = (100 if step.percentage is None else step.percentage) / 100.0
+
+        def move() -> None:
+            self._mirrors.pop(step.name, None)
+            if step.match_json != "[]":
+                self._mirrors[step.name] = (100 if step.percentage is None else step.percentage) / 100.0
+
+        self._move(move)
 
     def remove_routes(self) -> None:
-        self._mirrors.clear()
+        self._move(self._mirrors.clear)
 
     # --- pods -------------------------------------------------------------------------------------
 
@@ -132,11 +159,6 @@ class Beside:
         """The version under which a revision's pods count in the metrics."""
         slot = self._of.get(revision)
         return self._versions[revision] if slot is None else 2 + slot.number
-
-    def pods(self, name: str, cluster: Cluster) -> int:
-        """Pods with this hash."""
-        pools = [cluster.pools.get(revision) for revision in self._names(self._slots[name])]
-        return sum(len(pool.pods) for pool in pools if pool is not None)
 
     def alive(self, ready: Mapping[str, int]) -> tuple[bool, ...]:
         """Which slots have a pod to scrape."""
@@ -185,6 +207,41 @@ class Beside:
         found += [replace(canary, share=shares.copied)] * self.copies
         return tuple(found)
 
-    def fresh(self) -> list[int]:
+    # --- what it comes to -------------------------------------------------------------------------
+
+    def _fresh(self) -> list[int]:
         """Numbers of the slots with the new version's pod spec."""
         return [slot.number for slot in self._slots.values() if slot.version]
+
+    def exposed(self, per_pool: Floats) -> float:
+        """Of the requests that reached each pool: those that reached new pods of an experiment."""
+        return sum([float(per_pool[self._first + number]) for number in self._fresh()])
+
+    def mean_bad(self, shares: Shares, bad: Floats, own: float) -> float:
+        """Probability that a request which reaches new pods, its ``own`` or an experiment's, is bad.
+
+        ``bad`` : (V,) that of each pool.
+        """
+        met = sum([shares.slots[number] * float(bad[self._first + number]) for number in self._fresh()])
+        return (own * float(bad[1]) + met) / (own + shares.new)
+
+    def wrong_rate(self, conditions: tuple[Conditions, ...]) -> float:
+        """The highest probability of a wrong answer of the canary, and of new pods that requests reach."""
+        slots = [conditions[self._first + number] for number in self._fresh()]
+        return max([conditions[1].wrong_rate, *(one.wrong_rate for one in slots if one.share > 0.0)])
+
+    def truths(
+        self, conditions: tuple[Conditions, ...], loop: Loop, rate_rps: float, latency_s: float
+    ) -> Iterator[Truth]:
+        """What really is of each slot."""
+        for slot, one in zip(self._slots.values(), conditions[self._first :], strict=False):
+            pools = [loop.cluster.pools.get(revision) for revision in self._names(slot)]
+            yield Truth(
+                at=loop.now,
+                revision=slot.pod_hash,
+                share=one.share,
+                rate_rps=rate_rps,
+                error_rate=one.error_rate,
+                latency_median_s=latency_s * one.latency_factor,
+                pods=sum(len(pool.pods) for pool in pools if pool is not None),
+            )

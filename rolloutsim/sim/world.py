@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from rolloutsim.engine import (
     Aborted,
-    CreateTemplate,
     Measure,
     MeasurementTaken,
     Outcome,
@@ -25,7 +24,6 @@ from rolloutsim.engine import (
     Promoted,
     ReleaseAsked,
     Role,
-    SetRoute,
     WeightSeen,
     abort,
     approvers_needed,
@@ -38,7 +36,7 @@ from rolloutsim.policy.experiment_step import steps_beside
 from rolloutsim.policy.model import Canary, Policy, Recreate, RollingUpdate
 from rolloutsim.session import Entry, Session
 from rolloutsim.sim.beginning import NEW, ORIGIN_MS, STABLE, beginning
-from rolloutsim.sim.beside import NOTHING, Beside
+from rolloutsim.sim.beside import Beside
 from rolloutsim.sim.cluster import Cluster, DeploymentController
 from rolloutsim.sim.dataplane import Conditions, DataPlane
 from rolloutsim.sim.exposition import Pool
@@ -115,8 +113,9 @@ class World:
         )
         self._never_ready = pods_never_ready(self._release, self._service)
         self.router = _router(policy, scenario)
-        self._beside = Beside(policy, self._service, self._release)
-        self._beside_shares = NOTHING
+        self._beside = Beside(
+            policy, self._service, self._release, len(POOLS), lambda: self.router, self._move
+        )
         self._by_hash = _by_hash(policy)
         self._subsets = STABLE, STABLE
         self._moves = 0
@@ -167,7 +166,7 @@ class World:
             session,
             self,
             self,
-            extras=self,
+            extras=self._beside,
             before_tick=self._refresh,
             after_tick=self._after_tick,
         )
@@ -271,7 +270,6 @@ class World:
     def set_service(self, role: Role, revision: str) -> None:
         def move() -> None:
             self.router.services[role] = revision
-            self._look()
 
         self._move(move)
 
@@ -284,34 +282,9 @@ class World:
             if verifies:
                 additional = tuple(self.router.additional.items())
                 self.loop.hear(WeightSeen(self.loop.now, weight, True, additional))
-            self._look()
 
         self._move(move)
         return False if verifies else None
-
-    def create_template(self, action: CreateTemplate) -> None:
-        self._beside.create(self.router, action)
-
-    def set_additional(self, weights: tuple[tuple[str, int], ...]) -> None:
-        def move() -> None:
-            self.router.additional = dict(weights)
-            self._look()
-
-        self._move(move)
-
-    def set_route(self, action: SetRoute) -> None:
-        def move() -> None:
-            self._beside.route(action)
-            self._look()
-
-        self._move(move)
-
-    def remove_routes(self) -> None:
-        def move() -> None:
-            self._beside.remove_routes()
-            self._look()
-
-        self._move(move)
 
     def measure(self, request: Measure, at: int) -> tuple[int, Outcome]:
         return self.metrics.measure(request, at)
@@ -321,7 +294,12 @@ class World:
         self._moves += 1
         wait_ms = self._draws["router"].delay_ms(self._service.cluster.router_delay, self._moves)
         self._moved_at = max(self._moved_at, self.loop.now + wait_ms)
-        self.loop.after(self._moved_at - self.loop.now, move)
+
+        def moved() -> None:
+            move()
+            self._look()
+
+        self.loop.after(self._moved_at - self.loop.now, moved)
 
     def _pod_start(self, revision: str, ordinal: int) -> int | None:
         which, lane = self._beside.version(revision), self._beside.lane(revision)
@@ -399,7 +377,7 @@ class World:
             weights = self.router.shares(STABLE, NEW, serving, refusing)
         else:
             weights = self.router.shares(STABLE, NEW, ready)
-        beside = self._beside_shares = self._beside.shares(self.router, serving, refusing)
+        beside = self._beside.shares(self.router, serving, refusing)
         stable, canary, new = weights
         if self._sticky.matters:
             stable, canary, new = self._sticky.shares(now, weights)
@@ -437,20 +415,13 @@ class World:
         bad = self.plane.bad_rates(now)
         bads = float(bad[0]), float(bad[1])
         if beside.new:
-            bads = bads[0], self._mean_bad(bad, canary + new)
+            bads = bads[0], self._beside.mean_bad(beside, bad, canary + new)
         self._all_shares = (stable + beside.stable, canary + new + beside.new)
         self._look_for_harm(bads, *self._all_shares, extra)
         weight = weights[1] + weights[2] + beside.new
         self._see_toll(now, bads, weight, extra, (ready.get(STABLE, 0), ready.get(NEW, 0)))
         if self._truth is not None:
             self._tell_truth(conditions, moment.rate_rps)
-
-    def _mean_bad(self, bad: Floats, own: float) -> float:
-        """Probability that a request which reaches the new version's pods, an experiment's too, is bad."""
-        beside = self._beside_shares
-        slots = [len(POOLS) + number for number in self._beside.fresh()]
-        met = sum([beside.slots[pool - len(POOLS)] * float(bad[pool]) for pool in slots])
-        return (own * float(bad[1]) + met) / (own + beside.new)
 
     def _pods_moved(self) -> bool:
         """Whether other pods are there than when this was last asked; `_pods_seen` are those that are."""
@@ -466,21 +437,16 @@ class World:
     def _see_toll(
         self, now: int, bad: tuple[float, float], weight: float, extra: float, pods: tuple[int, int]
     ) -> None:
-        wrong = self._wrong()
+        wrong = self._beside.wrong_rate(self._conditions)
         bads = (bad[0], 1.0 - (1.0 - bad[1]) * (1.0 - wrong))
         self.toll.see(Sight(now, self._all_shares, weight, bads, bad[0] - extra, pods))
-
-    def _wrong(self) -> float:
-        """The highest probability of a wrong answer of pods that requests reach, or of the canary's."""
-        if not self._beside.pools:
-            return self._conditions[1].wrong_rate
-        slots = [self._conditions[len(POOLS) + number] for number in self._beside.fresh()]
-        return max([self._conditions[1].wrong_rate, *(one.wrong_rate for one in slots if one.share > 0.0)])
 
     def _look_for_harm(self, bad: tuple[float, float], stable: float, new: float, extra: float) -> None:
         worse, nowhere = bad[1] - bad[0], max(0.0, 1.0 - stable - new)
         self.people.see(new * worse + nowhere * (1.0 - bad[0]) + extra)
-        touched = (new > 0.0 and (worse > 0.0 or self._wrong() > 0.0)) or extra > 0.0
+        touched = (
+            new > 0.0 and (worse > 0.0 or self._beside.wrong_rate(self._conditions) > 0.0)
+        ) or extra > 0.0
         if self.onset is None and (touched or nowhere > 0.0):
             self.onset = self.loop.now
         decided = self.aborted is not None or self.gave_up is not None
@@ -500,8 +466,7 @@ class World:
     def exposed(self) -> float:
         """Requests that reached pods of the new version so far, also in an experiment."""
         per_pool = self.plane.exposed
-        slots = [float(per_pool[len(POOLS) + number]) for number in self._beside.fresh()]
-        return float(per_pool[1 : len(POOLS)].sum()) + sum(slots)
+        return float(per_pool[1 : len(POOLS)].sum()) + self._beside.exposed(per_pool)
 
     @property
     def load_most(self) -> float:
@@ -530,19 +495,9 @@ class World:
                     pods=len(pool.pods) if pool else 0,
                 )
             )
-        for slot, c in zip(self._beside.pools, conditions[len(POOLS) :], strict=True):
-            if slot.revision != NEW:
-                self._truth(
-                    Truth(
-                        at=self.loop.now,
-                        revision=slot.revision,
-                        share=c.share,
-                        rate_rps=rate,
-                        error_rate=c.error_rate,
-                        latency_median_s=self._service.latency.median_s * c.latency_factor,
-                        pods=self._beside.pods(slot.revision, self.loop.cluster),
-                    )
-                )
+        latency_s = self._service.latency.median_s
+        for told in self._beside.truths(conditions, self.loop, rate, latency_s):
+            self._truth(told)
 
     # --- journal and people -----------------------------------------------------------------------
 
@@ -579,7 +534,6 @@ class World:
                 self.router.services[Role.STABLE] = stable
             if not strategy.canary_service:
                 self.router.services[Role.CANARY] = canary
-            self._look()
 
         self._move(move)
 
