@@ -228,6 +228,25 @@ def test_the_timeline_is_that_around_the_failures(run) -> None:
     assert run(f"{body}    expect:\n      - {{at: 0s, weight: 10}}\n").timeline == ()
 
 
+def test_an_experiment_is_rehearsed_too(run, tmp_path: Path) -> None:
+    """Its analysis takes the given measurements, and its phases stand in the timeline."""
+    trial = (
+        "        - experiment:\n"
+        "            templates: [{name: trial, specRef: canary}]\n"
+        "            analyses:\n"
+        "              - name: check\n"
+        "                templateName: errors\n"
+        "                requiredForCompletion: true\n"
+        '                args: [{name: hash, value: "{{templates.trial.podTemplateHash}}"}]\n'
+    )
+    text = POLICY.replace("      steps:\n", f"      steps:\n{trial}")
+    (tmp_path / "policy.yaml").write_text(text, encoding="utf-8")
+    assert run("    measurements: {errors: [0.6]}\n    never: [{weight: 10}]\n    outcome: aborted\n").passed
+    early = run(f"{GOOD}    until: 5m\n    expect: [{{at: 0s, weight: 10}}]\n    outcome: paused\n")
+    assert any(line.startswith("experiment v2-2-0 ") for _, line in early.timeline)
+    assert run(f"{GOOD}    until: 5m\n    expect: [{{at: 5m, weight: 50}}]\n    outcome: paused\n").passed
+
+
 def test_the_last_instant_belongs_to_the_test(run) -> None:
     assert run(f"{GOOD}    until: 1m\n    expect: [{{at: 1m, weight: 50}}]\n    outcome: paused\n").passed
 
