@@ -24,6 +24,8 @@ __all__ = ["Comparison", "compare_all", "compare_at", "count_by_weight", "tail_o
 _FARTHEST_Z = 37.0
 """Where double precision ends."""
 _LEAST_CHANCE = 1e-12
+_ROUNDING = 1e-9
+"""Means that differ by less than this share are equal."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -154,7 +156,9 @@ def tail_of(found: Comparison) -> tuple[Any, Any]:
 
     The rarest of the four kinds of requests (bad or good, of canary or stable) is taken as binomial with its
     mean and variance, since a sum of hypergeometric variables is one of independent trials; while few
-    requests are bad that is as good as exact. Both are 1 where nothing can be known.
+    requests are bad that is as good as exact. Of kinds equally rare it is the one of which fewest were seen,
+    so that the answer does not hang on which version is called the canary. Both are 1 where nothing can be
+    known.
     """
     bad, expected = np.asarray(found.canary_bad, dtype=float), np.asarray(found.expected, dtype=float)
     others = found.bad - found.canary_bad
@@ -162,7 +166,8 @@ def tail_of(found: Comparison) -> tuple[Any, Any]:
     means = np.stack(
         [expected, found.bad - expected, found.canary - expected, found.stable - found.bad + expected]
     )
-    rarest = np.argmin(means, axis=0)[None]
+    tied = means <= means.min(axis=0) * (1.0 + _ROUNDING)
+    rarest = np.argmin(np.where(tied, seen, np.inf), axis=0)[None]
     count, mean = np.take_along_axis(seen, rarest, 0)[0], np.take_along_axis(means, rarest, 0)[0]
     variance = np.asarray(found.variance, dtype=float)
     known = (variance > 0.0) & (mean > 0.0)
