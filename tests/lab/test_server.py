@@ -1,8 +1,7 @@
-"""The API server has the semantics that were measured on a real one."""
+"""The embedded server as a server: where it listens, how it answers, many clients at once."""
 
 from __future__ import annotations
 
-import contextlib
 import threading
 import time
 
@@ -10,43 +9,6 @@ import httpx
 import pytest
 
 from rolloutsim.lab import Server
-from tests.lab import kubernetes_probe as probe
-
-
-@pytest.fixture(scope="module")
-def seen():
-    with Server() as server:
-        return probe.run(server.url, server.token)
-
-
-@pytest.mark.parametrize("check", [check.__name__ for check in probe.CHECKS])
-def test_as_the_real_api(seen, check):
-    holds, note = seen[check]
-    assert holds, note
-
-
-def test_all_are_there():
-    assert len(probe.CHECKS) == 49
-
-
-def test_the_probe_tells_a_server_that_is_none():
-    """A server without semantics fails nearly all: the checks can fail."""
-
-    class Nothing(httpx.BaseTransport):
-        def handle_request(self, request):
-            return httpx.Response(201 if request.method == "POST" else 200, json={})
-
-    probe.T.client = httpx.Client(base_url="http://none", transport=Nothing())
-    old, probe.client = probe.client, lambda: httpx.Client(base_url="http://none", transport=Nothing())
-    try:
-        held = 0
-        for check in probe.CHECKS:
-            with contextlib.suppress(Exception):
-                held += bool(check()[0])
-    finally:
-        probe.client = old
-        probe.T.client.close()
-    assert held <= 5
 
 
 def test_loopback_only():
