@@ -202,12 +202,12 @@ def sort_by_1_15(frame: Frame, value: Any, field: Any, order: Any = "asc") -> li
 
 
 def _sort_1_15(frame: Frame, value: Any, field: str, order: Any) -> list[Any]:
-    """v1.15.5 sorts integers or text, all of one type; anything else is an error once it compares."""
+    """v1.15.5 sorts integers, floats or text, all of one type; anything else is an error once it compares."""
     items = list(_array("sort", value))
     by = [_sort_value(item, field) for item in items]
     if len({go_type_name(item) for item in by}) > 1:
         raise Fault("cannot sort array of different types")
-    if len(by) > 1 and type(by[0]) not in (int, str):
+    if len(by) > 1 and type(by[0]) not in (int, float, str):
         raise Fault(f"sort: unsupported type {go_type_name(by[0])}")
     if None in by:
         raise Fault("reflect: call of reflect.Value.Type on zero Value")

@@ -12,9 +12,15 @@ from typing import Any
 from rolloutsim.conditions import rules, tree
 from rolloutsim.conditions.calls import FUNCTIONS_1_15, FUNCTIONS_1_17, method_of
 from rolloutsim.conditions.code import Code, Scope, literal
-from rolloutsim.conditions.compile_calls import compiled_builtin, compiled_call
+from rolloutsim.conditions.compile_calls import compiled_builtin, compiled_call, found_at_end
 from rolloutsim.conditions.errors import Dialect, Fault
-from rolloutsim.conditions.fold import combined_loops, decisive_count, folded_unary, simplified_binary
+from rolloutsim.conditions.fold import (
+    combined_loops,
+    counted_filter,
+    decisive_count,
+    folded_unary,
+    simplified_binary,
+)
 from rolloutsim.conditions.grammar import BUILTINS_1_15, BUILTINS_1_17
 from rolloutsim.conditions.operations import (
     coalesced,
@@ -229,11 +235,13 @@ class _Compiler:
 
     def counted(self, node: tree.Binary) -> Code | None:
         """``count(x, p) >= 2``: the library stops counting where the comparison is decided."""
-        enough = decisive_count(node)
-        if enough is None or not isinstance(node.left, tree.Builtin):
+        count = counted_filter(node.left, modern=self.modern)
+        enough = decisive_count(node.operator, node.right) if count is not None else None
+        if count is None or enough is None:
             return None
-        arguments = (*node.left.arguments, tree.Integer(node.at, enough))
-        return self.compile(tree.Builtin(node.left.at, "count", arguments))
+        self.compile(node.left)
+        arguments = (*count.arguments, tree.Integer(node.at, enough))
+        return self.compile(tree.Builtin(count.at, "count", arguments))
 
     def membership(self, node: tree.Binary, left: Code, right: Code) -> Run:
         """``in``; the library looks a needle up in a set where the array is literal."""
@@ -267,7 +275,7 @@ class _Compiler:
         if isinstance(node.base, tree.Identifier) and node.base.name == "$env":
             return self.environment_member(node, name)
         key = self.compile(node.key)
-        if key.constant and (found := self.found_at_end(node, key.constant[0])) is not None:
+        if key.constant and (found := found_at_end(self, node, key.constant[0])) is not None:
             return found
         base = self.compile(node.base)
         if name is not None and (method := method_of(base.type, name)) is not None:
@@ -291,15 +299,6 @@ class _Compiler:
             sure=base.type is FLOATS and base.sure,
         )
 
-    def found_at_end(self, node: tree.Member, position: Any) -> Code | None:
-        """``filter(x, p)[0]`` and ``[-1]``: the library stops at the element it finds."""
-        base = node.base
-        if not isinstance(base, tree.Builtin) or base.name != "filter" or node.optional:
-            return None
-        if type(position) is not int or position not in (0, -1):
-            return None
-        return compiled_builtin(self, base, as_name="filterFirst" if position == 0 else "filterLast")
-
     def environment_member(self, node: tree.Member, name: str | None) -> Code:
         if name == "result" or name in ARGO:
             return self.identifier(tree.Identifier(node.at, name or ""))
@@ -316,7 +315,7 @@ class _Compiler:
         if base.type.is_unknown and self.modern:
             given = UNKNOWN
         elif base.type.is_array or base.type.is_string or base.type.is_unknown:
-            given = base.type
+            given = base.type.unlisted
         else:
             raise Fault(f"cannot slice {base.type}", node.at)
         bounds: list[Run | None] = []

@@ -9,13 +9,15 @@ from rolloutsim.conditions import rules, tree
 from rolloutsim.conditions.calls import call_of
 from rolloutsim.conditions.code import Code, Compiler, Scope
 from rolloutsim.conditions.errors import Fault
+from rolloutsim.conditions.fold import Filtered, counted_filter, filtered
 from rolloutsim.conditions.loops import loop
+from rolloutsim.conditions.operators import add
 from rolloutsim.conditions.runtime import Frame, Run
 from rolloutsim.conditions.signatures import ARGO, OVERLOADS, match_overload, validated
 from rolloutsim.conditions.tree import Node
 from rolloutsim.conditions.types import BOOL, GROUPS, INT, LIST, UNKNOWN, GoType, array_of
 
-__all__ = ["compiled_builtin", "compiled_call"]
+__all__ = ["compiled_builtin", "compiled_call", "found_at_end"]
 
 
 def compiled_call(compiler: Compiler, node: tree.Call) -> Code:
@@ -40,29 +42,72 @@ def compiled_call(compiler: Compiler, node: tree.Call) -> Code:
     return Code(signature.gives, call_of(callee, arguments), sure=signature.gives.is_bool)
 
 
-def compiled_builtin(compiler: Compiler, node: tree.Builtin, *, as_name: str = "") -> Code:
-    """The call of a builtin; ``as_name`` names the loop that the library runs in its place."""
+def compiled_builtin(compiler: Compiler, node: tree.Builtin) -> Code:
+    """The call of a builtin."""
     name = node.name
     if node.arguments and (name in ("count", "sum") or isinstance(node.arguments[-1], tree.Predicate)):
         looped = compiler.modern or name != "sum"
     else:
         looped = len(node.arguments) > 1 and isinstance(node.arguments[1], tree.Predicate)
     if looped:
-        return _predicate_call(compiler, node, as_name or name)
-    if name in ("first", "last") and len(node.arguments) == 1:
-        inner = node.arguments[0]
-        if isinstance(inner, tree.Builtin) and inner.name == "filter":
-            finder = "find" if name == "first" else "findLast"
-            return compiled_builtin(compiler, tree.Builtin(node.at, finder, inner.arguments))
+        code = _predicate_call(compiler, node, name)
+        if name == "sum" and (added := _added(compiler, node)) is not None:
+            return Code(code.type, added)
+        found = filtered(node, modern=compiler.modern) if name == "map" else None
+        return code if found is None else Code(code.type, _filter_loop(compiler, found, "filterMap", node.at))
     arguments = [compiler.compile(argument) for argument in node.arguments]
     function = compiler.functions[name]
     if name == "get":
         given = _get_type(compiler, node, arguments)
     else:
         given = _builtin_type(compiler, name, arguments, node.at)
+    if name == "len" and (count := counted_filter(node, modern=compiler.modern)) is not None:
+        return compiler.compile(count)
+    if name in ("first", "last"):
+        found = filtered(node.arguments[0], modern=compiler.modern)
+        if found is not None:
+            finder = "find" if name == "first" else "findLast"
+            return Code(given, _filter_loop(compiler, found, finder, node.at))
     runs = [argument.run for argument in arguments]
     sure = name == "len" and not arguments[0].type.is_unknown
     return Code(given, _called(function, runs), sure=sure)
+
+
+def _added(compiler: Compiler, node: tree.Builtin) -> Run | None:
+    """``sum([a, b, c])`` with anything but literals: the library makes it ``a + (b + c)``."""
+    array = node.arguments[0]
+    if len(node.arguments) > 1 or not isinstance(array, tree.ArrayLiteral) or len(array.nodes) < 2:
+        return None
+    codes = [compiler.compile(part) for part in array.nodes]
+    if all(code.constant and not code.type.is_nil for code in codes):
+        return None
+    runs = [code.run for code in codes]
+
+    def run(frame: Frame) -> Any:
+        *values, total = [part(frame) for part in runs]
+        for value in reversed(values):
+            total = add(value, total, frame)
+        return total
+
+    return run
+
+
+def found_at_end(compiler: Compiler, node: tree.Member, position: Any) -> Code | None:
+    """``filter(x, p)[0]`` and ``[-1]``: the library stops at the element it finds."""
+    if node.optional or type(position) is not int or position not in (0, -1):
+        return None
+    found = filtered(node.base, modern=compiler.modern)
+    if found is None:
+        return None
+    given = rules.index(compiler.compile(node.base).type, INT, None, node.at, method=False)
+    return Code(given, _filter_loop(compiler, found, "filterLast" if position else "filterFirst", node.at))
+
+
+def _filter_loop(compiler: Compiler, found: Filtered, run_as: str, at: int) -> Run:
+    """The loop ``run_as`` over the collection of a filter, with what is mapped over what it keeps."""
+    each = () if found.each is None else (found.each,)
+    arguments = (found.collection, found.predicate, *each)
+    return _predicate_call(compiler, tree.Builtin(at, "filter", arguments), run_as).run
 
 
 def _builtin_type(compiler: Compiler, name: str, arguments: list[Code], at: int) -> GoType:
@@ -95,15 +140,17 @@ def _predicate_call(compiler: Compiler, node: tree.Builtin, run_as: str) -> Code
     names = {"map": frozenset({"index"}), "reduce": frozenset({"index", "acc"})}.get(name, frozenset())
     predicate: Code | None = None
     if len(node.arguments) > 1:
-        compiler.scopes.append(Scope(collection, names))
-        predicate = compiler.compile(node.arguments[1])
-        compiler.scopes.pop()
+        predicate = _in_scope(compiler, Scope(collection, names), node.arguments[1])
         if predicate.type.is_nil and name != "reduce":
             raise Fault("predicate should has one input and one output param", node.arguments[1].at)
         tested = name not in ("map", "sum", "groupBy", "sortBy", "reduce")
         if tested and not predicate.type.is_bool and not predicate.type.is_unknown:
             raise Fault(f"predicate should return boolean (got {predicate.type})", node.arguments[1].at)
-    extra = compiler.compile(node.arguments[2]) if len(node.arguments) > 2 else None
+    extra: Code | None = None
+    if len(node.arguments) > 2 and isinstance(node.arguments[2], tree.Predicate):
+        extra = _in_scope(compiler, Scope(collection, frozenset({"index"})), node.arguments[2])
+    elif len(node.arguments) > 2:
+        extra = compiler.compile(node.arguments[2])
     run = loop(
         run_as,
         collection.run,
@@ -111,9 +158,14 @@ def _predicate_call(compiler: Compiler, node: tree.Builtin, run_as: str) -> Code
         extra.run if extra is not None else None,
     )
     sure = name in ("all", "none", "any", "one", "count")
-    if run_as in ("filterFirst", "filterLast"):
-        return Code(UNKNOWN if given.is_unknown else given.elements, run)
     return Code(_loop_type(name, given, predicate), run, sure=sure)
+
+
+def _in_scope(compiler: Compiler, scope: Scope, node: Node) -> Code:
+    compiler.scopes.append(scope)
+    code = compiler.compile(node)
+    compiler.scopes.pop()
+    return code
 
 
 def _loop_type(name: str, collection: GoType, predicate: Code | None) -> GoType:

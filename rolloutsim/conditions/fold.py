@@ -1,12 +1,14 @@
 """What the library works out before it runs an expression.
 
 It shows: ``result[5] > 0 && false`` is false without an error, and ``false && 1 % 0 == 1`` is an
-error. Source: expr-lang/expr v1.17.8 and antonmedv/expr v1.15.5, optimizer/fold.go; of v1.17.8 alone
-optimizer/predicate_combination.go, count_any.go and count_threshold.go.
+error. Source: expr-lang/expr v1.17.8 and antonmedv/expr v1.15.5, optimizer/fold.go, filter_map.go,
+filter_len.go, filter_first.go and filter_last.go; of v1.17.8 alone optimizer/predicate_combination.go,
+count_any.go and count_threshold.go.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from rolloutsim.conditions import tree
@@ -16,7 +18,15 @@ from rolloutsim.conditions.gonumber import wrap
 from rolloutsim.conditions.operators import divide, exponent, modulo, multiply, negate, subtract
 from rolloutsim.conditions.types import BOOL, GoType
 
-__all__ = ["combined_loops", "decisive_count", "folded_unary", "simplified_binary"]
+__all__ = [
+    "Filtered",
+    "combined_loops",
+    "counted_filter",
+    "decisive_count",
+    "filtered",
+    "folded_unary",
+    "simplified_binary",
+]
 
 _JOINED_BY = {
     ("all", "and"): "and",
@@ -101,14 +111,56 @@ def combined_loops(node: tree.Node) -> tree.Builtin | None:
     return tree.Builtin(left.at, left.name, (left.arguments[0], both))
 
 
-def decisive_count(node: tree.Binary) -> int | None:
-    """The count at which ``count(x, p) > 2`` is decided; None for anything else."""
-    left, right = node.left, node.right
-    if not (isinstance(left, tree.Builtin) and left.name == "count" and len(left.arguments) == 2):
+@dataclass(frozen=True, slots=True)
+class Filtered:
+    """``filter(x, p)`` with each None, or ``map(filter(x, p), each)``, which is one loop over x."""
+
+    collection: tree.Node
+    predicate: tree.Node
+    each: tree.Node | None = None
+
+
+def filtered(node: tree.Node, *, modern: bool) -> Filtered | None:
+    """``node`` as a filter, and what is mapped over what it keeps; None for anything else.
+
+    In the one loop #index counts the elements of x: v1.17.8 keeps a map that reads it apart.
+    """
+    if not isinstance(node, tree.Builtin) or len(node.arguments) != 2:
         return None
+    collection, predicate = node.arguments
+    if node.name == "filter":
+        return Filtered(collection, predicate)
+    if node.name != "map" or not isinstance(collection, tree.Builtin) or collection.name != "filter":
+        return None
+    if modern and _reads_index(predicate):
+        return None
+    inner, kept = collection.arguments
+    return Filtered(inner, kept, predicate)
+
+
+def _reads_index(node: tree.Node) -> bool:
+    if isinstance(node, tree.Pointer):
+        return node.name == "index"
+    return any(_reads_index(child) for child in tree.children(node))
+
+
+def counted_filter(node: tree.Node, *, modern: bool) -> tree.Builtin | None:
+    """``count(x, p)``, also for ``len(filter(x, p))``; None for anything else."""
+    if not isinstance(node, tree.Builtin):
+        return None
+    if node.name == "count":
+        return node if len(node.arguments) == 2 else None
+    if node.name != "len" or len(node.arguments) != 1:
+        return None
+    inner = filtered(node.arguments[0], modern=modern)
+    return tree.Builtin(node.at, "count", (inner.collection, inner.predicate)) if inner is not None else None
+
+
+def decisive_count(operator: str, right: tree.Node) -> int | None:
+    """The count at which ``count(x, p) > 2`` is decided; None when all are counted."""
     if not isinstance(right, tree.Integer):
         return None
-    match node.operator:
+    match operator:
         case ">":
             enough = right.value + 1
         case ">=":

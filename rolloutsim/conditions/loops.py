@@ -100,8 +100,19 @@ def _map(frame: Frame, items: Any, each: Run, extra: Run | None) -> list[Any]:
     return made
 
 
+def _filter_map(frame: Frame, items: Any, each: Run, extra: Run | None) -> list[Any]:
+    """``map(filter(...), ...)`` in one pass: ``extra`` is what is mapped."""
+    made = [_kept(frame, item, extra) for item in _steps(frame, items) if _holds(frame, each)]
+    frame.grow(len(made))
+    return made
+
+
+def _kept(frame: Frame, item: Any, mapped: Run | None) -> Any:
+    return item if mapped is None else mapped(frame)
+
+
 def _find(frame: Frame, items: Any, each: Run, extra: Run | None) -> Any:
-    return next((item for item in _steps(frame, items) if _holds(frame, each)), None)
+    return next((_kept(frame, item, extra) for item in _steps(frame, items) if _holds(frame, each)), None)
 
 
 def _find_index(frame: Frame, items: Any, each: Run, extra: Run | None) -> int | None:
@@ -109,7 +120,9 @@ def _find_index(frame: Frame, items: Any, each: Run, extra: Run | None) -> int |
 
 
 def _find_last(frame: Frame, items: Any, each: Run, extra: Run | None) -> Any:
-    return next((item for item in _steps_back(frame, items) if _holds(frame, each)), None)
+    return next(
+        (_kept(frame, item, extra) for item in _steps_back(frame, items) if _holds(frame, each)), None
+    )
 
 
 def _find_last_index(frame: Frame, items: Any, each: Run, extra: Run | None) -> int | None:
@@ -120,14 +133,14 @@ def _filter_first(frame: Frame, items: Any, each: Run, extra: Run | None) -> Any
     """``filter(...)[0]``, without looking further than the first."""
     for item in _steps(frame, items):
         if _holds(frame, each):
-            return item
+            return _kept(frame, item, extra)
     raise Fault("reflect: slice index out of range")
 
 
 def _filter_last(frame: Frame, items: Any, each: Run, extra: Run | None) -> Any:
     for item in _steps_back(frame, items):
         if _holds(frame, each):
-            return item
+            return _kept(frame, item, extra)
     raise Fault("reflect: slice index out of range")
 
 
@@ -181,6 +194,7 @@ _LOOPS: dict[str, _Loop] = {
     "one": _one,
     "count": _count,
     "filter": _filter,
+    "filterMap": _filter_map,
     "filterFirst": _filter_first,
     "filterLast": _filter_last,
     "map": _map,

@@ -6,6 +6,7 @@ Source: expr-lang/expr v1.17.8 and antonmedv/expr v1.15.5, checker/checker.go.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from rolloutsim.conditions.errors import Fault
 from rolloutsim.conditions.types import (
@@ -165,9 +166,10 @@ def membership(left: GoType, right: GoType, at: int, *, modern: bool) -> GoType:
             raise Fault(f"cannot use {left} as type {key} in map key", at)
         return BOOL
     if right.is_array:
-        element = right.elements if modern else (right.element or UNKNOWN)
-        if not comparable(left, element, modern=modern):
-            raise Fault(f"cannot use {left} as type {element} in array", at)
+        known = (right.elements,) if modern else (right.element or UNKNOWN, right.listed or UNKNOWN)
+        for element in known:
+            if not comparable(left, element, modern=modern):
+                raise Fault(f"cannot use {left} as type {element} in array", at)
         return BOOL
     if right.is_unknown or (left.is_unknown and right.is_string):
         return BOOL
@@ -177,9 +179,9 @@ def membership(left: GoType, right: GoType, at: int, *, modern: bool) -> GoType:
 def coalesce(left: GoType, right: GoType) -> GoType:
     """The type of ``left ?? right``."""
     if left.is_nil:
-        return right
+        return right.unlisted
     if right.is_nil or assignable(right, left):
-        return left
+        return left.unlisted
     return UNKNOWN
 
 
@@ -187,6 +189,7 @@ def conditional(test: GoType, then: GoType, otherwise: GoType, at: int, *, moder
     """The type of ``test ? then : otherwise``."""
     if not test.is_bool and not test.is_unknown:
         raise Fault(f"non-bool expression (type {test}) used as condition", at)
+    then, otherwise = then.unlisted, otherwise.unlisted
     if then.is_nil:
         return otherwise
     if otherwise.is_nil:
@@ -202,9 +205,10 @@ def conditional(test: GoType, then: GoType, otherwise: GoType, at: int, *, moder
 
 def array_literal(nodes: list[GoType], *, modern: bool) -> GoType:
     """The type of ``[a, b]``."""
-    if not modern:
-        return array_of(UNKNOWN)
     last = nodes[-1] if nodes else UNKNOWN
+    if not modern:
+        alike = len({node.kind for node in nodes}) <= 1 and not last.is_nil
+        return replace(array_of(UNKNOWN), listed=last if alike else None)
     # Nil and unknown are both "no kind" to the library, and so alike.
     kinds = {"" if node.kind in ("unknown", "nil") else node.kind for node in nodes}
     return array_of(last if len(kinds) <= 1 else UNKNOWN)

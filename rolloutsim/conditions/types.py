@@ -8,7 +8,7 @@ v1.15.5, checker/types.go.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 __all__ = [
     "ANY",
@@ -52,7 +52,8 @@ class Signature:
 class GoType:
     """A Go type. ``kind`` is Go's kind, ``name`` is how Go writes the type.
 
-    ``known_element`` narrows the elements of an ``[]interface {}`` whose elements are known.
+    ``known_element`` narrows the elements of an ``[]interface {}`` whose elements are known; v1.15.5
+    knows those of a literal array for ``in`` alone: ``listed``.
     """
 
     kind: str
@@ -60,6 +61,7 @@ class GoType:
     element: GoType | None = None
     key: GoType | None = None
     known_element: GoType | None = None
+    listed: GoType | None = None
     fields: tuple[tuple[str, GoType], ...] = ()
     signature: Signature | None = None
     builtin: str = ""
@@ -106,6 +108,11 @@ class GoType:
         if self.known_element is not None and self.is_array:
             return self.known_element
         return self.element or UNKNOWN
+
+    @property
+    def unlisted(self) -> GoType:
+        """The type without what is known for ``in``, which nothing but a variable passes on."""
+        return self if self.listed is None else replace(self, listed=None)
 
     def __str__(self) -> str:
         return self.name

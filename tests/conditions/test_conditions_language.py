@@ -202,6 +202,41 @@ def test_filter_with_an_index_stops_at_the_element_it_finds() -> None:
 MIXED = ListResult((2, 3, "x"))
 
 
+@pytest.mark.parametrize("dialect", list(Dialect))
+@pytest.mark.parametrize(
+    "text",
+    [
+        "map(filter(result, # != 'x'), # + 1) == [3, 4]",
+        "map(filter(result, # > 1), # + 1)[0] == 3",
+        "map(filter(result, # == 'x'), 'y')[-1] == 'y'",
+        "first(map(filter(result, # > 1), # + 1)) == 3",
+        "first(map(filter(result, # == 7), # + 1)) == nil",
+        "last(map(filter(result, # == 'x'), 'y')) == 'y'",
+        "len(map(filter(result, # != 1), # + 1)) == 3",
+        "map(filter([1, 2, 3], # > 1), map(filter([7, 8], # > 7), #))[0] == [8]",
+        "first(filter([1.5], # > 1)) != 'a'",
+    ],
+)
+def test_what_is_mapped_over_a_filter_runs_where_it_is_asked_for(text: str, dialect: Dialect) -> None:
+    assert compile_condition(text, dialect).evaluate(MIXED) is True
+
+
+def test_a_map_over_a_filter_that_finds_nothing_has_no_first_element() -> None:
+    with pytest.raises(ConditionError, match="index out of range"):
+        holds("map(filter(result, # == 7), # + 1)[0] == 1", MIXED)
+
+
+def test_a_sum_over_a_literal_array_is_an_addition() -> None:
+    assert holds("sum([string(1), 'b', 'c']) == '1bc'", NOTHING)
+    with pytest.raises(ConditionError, match="string"):
+        holds("sum(['a', 'b']) == 'ab'", NOTHING)
+    small, large = 1.0, 2.0**53
+    assert holds(
+        "sum([result[0], result[1], result[1]]) == result[2]", VectorResult((large, small, large + 2))
+    )
+    assert holds("sum([result[1], result[1], result[0]]) == result[0]", VectorResult((large, small)))
+
+
 @pytest.mark.parametrize(
     ("text", "answer"),
     [
@@ -215,6 +250,9 @@ MIXED = ListResult((2, 3, "x"))
         ("count(result, # > 1) == 2", None),
         ("2 <= count(result, # > 1)", None),
         ("count(result, # > 1) < 1", None),
+        ("len(filter(result, # > 1)) > 0", True),
+        ("len(map(filter(result, # > 1), # % (# - #))) >= 2", True),
+        ("len(filter(result, # > 1)) == 2", None),
     ],
 )
 def test_counting_stops_where_the_comparison_is_decided(text: str, answer: bool | None) -> None:
