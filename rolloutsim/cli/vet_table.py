@@ -70,7 +70,7 @@ def markdown(vetting: Vetting, search: Search | None) -> str:
 def change_text(vetting: Vetting, search: Search) -> str:
     """The nearest passing change in one sentence, with what it was measured to do."""
     if search.vetting is None:
-        return f"no nearest passing change: none of {search.tried} small changes passes"
+        return _nothing_found(search)
     moved = " and ".join(map(str, search.changes))
     after = {result.bar: result.value for result in search.vetting.results}
     missed = [
@@ -82,6 +82,14 @@ def change_text(vetting: Vetting, search: Search) -> str:
     others = len(after) - len(missed)
     rest = f"; the other {others} still pass" if others else ""
     return f"nearest passing change: {moved} ({', '.join(missed)}{rest}; {search.tried} tried)"
+
+
+def _nothing_found(search: Search) -> str:
+    """What a search that ended without a suggestion did, and what it did not do."""
+    done = f"no nearest passing change found: {search.tried} small changes were tried in few runs"
+    if search.vetted:
+        done += f", {search.vetted} of them vetted in full"
+    return done + ("" if search.complete else "; the search ended at its bound, and there are more")
 
 
 def value_text(bar: Bar, value: float) -> str:
@@ -121,7 +129,7 @@ def _seen_row(seen: Seen) -> tuple[str, ...]:
     return (
         name,
         share,
-        "–" if bad.value is None else f"{bad.value:,.0f}",
+        "–" if bad.value is None else f"{round(bad.value) + 0:,}",
         str(bad.n) if bad.n else "exact",
         "",
     )

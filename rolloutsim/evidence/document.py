@@ -62,6 +62,8 @@ def _bar(result: BarResult) -> dict[str, Any]:
 def _search(search: Search) -> dict[str, Any]:
     return {
         "tried": search.tried,
+        "vetted": search.vetted,
+        "complete": search.complete,
         "changes": [
             {"what": change.what, "before": change.before, "after": change.after} for change in search.changes
         ],

@@ -3,12 +3,13 @@
 A search over a small grid (`rolloutsim.evidence.changes`), one change, then two. Candidates are screened
 with few runs of another seed; those that look right are vetted in full, the nearest first, with the seed of
 the vetting: the numbers of a suggestion are not those that it was chosen for. It is no more than a
-suggestion: the grid is coarse, and the numbers hold for this suite on this service.
+suggestion: the grid is coarse, and the numbers hold for this suite on this service. It ends after so many
+runs, not after so much time: the same seed gives the same suggestion on any machine.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations, islice
 
@@ -18,7 +19,9 @@ from rolloutsim.evidence.playing import Player, Stretch
 from rolloutsim.evidence.suite import Suite
 from rolloutsim.evidence.verdict import Verdict
 from rolloutsim.evidence.vet import Vetting, vet_with
+from rolloutsim.outcomes import Outcome
 from rolloutsim.policy.model import Policy
+from rolloutsim.sim.scenario import Scenario
 
 __all__ = ["Search", "nearest_passing"]
 
@@ -28,6 +31,8 @@ PAIRS = 32
 """Pairs of changes that are screened at most."""
 CONFIRMED = 3
 """Candidates that are vetted in full at most."""
+MOST_RUNS = 4000
+"""After so many runs nothing more is begun."""
 _OTHER_SEED = 1_000_003
 _SLACK = 0.03
 """How much a candidate may miss a bar by in so few runs and still be taken on."""
@@ -41,12 +46,15 @@ _Changes = tuple[Change, ...]
 class Search:
     """What a search found: the changes and the vetting of the policy that has them, or neither.
 
-    ``tried`` counts the candidates that were played.
+    ``tried`` candidates were played, ``vetted`` of them in full. ``complete``: the whole grid was looked at;
+    else the search ended at one of its bounds.
     """
 
     changes: tuple[Change, ...]
     vetting: Vetting | None
     tried: int
+    vetted: int
+    complete: bool
 
 
 def nearest_passing(
@@ -57,14 +65,18 @@ def nearest_passing(
     bars = [result.bar for result in counted]
     missed = [result.bar for result in counted if result.verdict is not Verdict.PASSED]
     held = [bar for bar in bars if bar not in missed]
-    screen = _Screen(player, policy, suite.fitted(policy)[0], vetting.seed + _OTHER_SEED)
+    played = _Counted(player)
+    screen = _Screen(played, policy, suite.fitted(policy)[0], vetting.seed + _OTHER_SEED)
     kept = suite.only([bar.scenario for bar in bars])
-    tried = confirmed = 0
+    tried = vetted = 0
+    complete = True
     before = sum(_short(result.bar, result.value) for result in counted)
     helping: list[Change] = []
     for candidates in (_singles(policy), _pairs(policy, helping)):
-        listed = list(candidates)
+        grid = list(candidates)
+        listed = grid[: max(0, MOST_RUNS - played.runs) // screen.runs(missed)]
         tried += len(listed)
+        complete = complete and len(listed) == len(grid)
         shortfalls = screen(listed, missed)
         helping += [
             change[0]
@@ -72,16 +84,32 @@ def nearest_passing(
             if sum(short) < before - _HELPS and len(change) == 1
         ]
         fitting = [one for one, short in zip(listed, shortfalls, strict=True) if max(short) <= _SLACK]
-        for one, short in zip(fitting, screen(fitting, held), strict=True):
-            if max(short, default=0.0) > _SLACK:
+        for one in fitting:
+            if vetted == CONFIRMED or played.runs >= MOST_RUNS:
+                return Search((), None, tried, vetted, complete=False)
+            (others,) = screen([one], held)
+            if max(others, default=0.0) > _SLACK:
                 continue
-            found = vet_with(player, apply(policy, one), kept, bars, seed=vetting.seed, max_runs=max_runs)
+            vetted += 1
+            changed = apply(policy, one)
+            found = vet_with(
+                played, changed, kept, bars, seed=vetting.seed, max_runs=max_runs, to_the_end=False
+            )
             if found.verdict is Verdict.PASSED:
-                return Search(one, found, tried)
-            confirmed += 1
-            if confirmed == CONFIRMED:
-                return Search((), None, tried)
-    return Search((), None, tried)
+                return Search(one, found, tried, vetted, complete)
+    return Search((), None, tried, vetted, complete)
+
+
+class _Counted:
+    """A player, and how many runs it was asked for."""
+
+    def __init__(self, player: Player) -> None:
+        self.runs = 0
+        self._player = player
+
+    def __call__(self, stretches: Sequence[Stretch]) -> Iterable[Sequence[Outcome]]:
+        self.runs += sum(one.last - one.first for one in stretches)
+        return self._player(stretches)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +123,7 @@ class _Screen:
 
     def __call__(self, candidates: Sequence[_Changes], bars: Sequence[Bar]) -> list[list[float]]:
         """By how much each candidate misses each bar."""
-        scenarios = self.suite.only([bar.scenario for bar in bars]).scenarios
+        scenarios = self._scenarios(bars)
         stretches = [
             Stretch(apply(self.policy, changes), scenario, self.seed, 0, SCREENED)
             for changes in candidates
@@ -107,6 +135,13 @@ class _Screen:
             rows = {scenario.name: next(played) for scenario in scenarios}
             found.append([_short(bar, bar.value(rows[bar.scenario])) for bar in bars])
         return found
+
+    def runs(self, bars: Sequence[Bar]) -> int:
+        """How many runs one candidate takes."""
+        return SCREENED * len(self._scenarios(bars))
+
+    def _scenarios(self, bars: Sequence[Bar]) -> Sequence[Scenario]:
+        return self.suite.only([bar.scenario for bar in bars]).scenarios
 
 
 def _short(bar: Bar, value: float) -> float:

@@ -42,7 +42,9 @@ if TYPE_CHECKING:
 __all__ = ["FIRST_LOOK", "MAX_RUNS", "Seen", "Vetting", "vet", "vet_with"]
 
 FIRST_LOOK = 100
-"""Runs of every scenario, whether a bar stands on it or not."""
+"""Runs after which the bars of a scenario are looked at first."""
+UNASKED = 40
+"""Runs of a scenario on which no bar stands: what it shows is information, and decides nothing."""
 MAX_RUNS = 1600
 """Runs of one scenario at most: a share near a half is known to 2 percentage points then."""
 LEAST_CHANCE = 1e-15
@@ -161,9 +163,10 @@ def vet_with(
     waivers: Sequence[Waiver] = (),
     seed: int = 1,
     max_runs: int = MAX_RUNS,
+    to_the_end: bool = True,
     progress: Progress | None = None,
 ) -> Vetting:
-    """As `vet`, with runs from ``player``."""
+    """As `vet`, with runs from ``player``; unless ``to_the_end``, no run is added once a bar has failed."""
     looks = plan_looks(max_runs, min(FIRST_LOOK, max_runs))
     fitted, notes = suite.fitted(policy)
     for scenario in fitted.scenarios:
@@ -173,14 +176,17 @@ def vet_with(
     reasons = waived(bars, waivers)
     results = {bar: _exactly(bar, laws[bar.scenario], reasons) for bar in bars if bar.scenario in laws}
     played = [scenario for scenario in fitted.scenarios if scenario.name not in laws]
+    asked = {bar.scenario for bar in bars}
     runs: dict[str, list[Outcome]] = {scenario.name: [] for scenario in played}
     for count, tail in zip(looks.runs, looks.tails, strict=True):
         wanted = [one for one in played if not runs[one.name] or _open(one, results)]
-        _play(player, policy, wanted, seed, count, runs, progress)
+        until = [count if one.name in asked else min(count, UNASKED) for one in wanted]
+        _play(player, policy, wanted, until, seed, runs, progress)
         for bar in bars:
             if bar.scenario in {one.name for one in wanted}:
                 results[bar] = _settled(results.get(bar), bar, runs[bar.scenario], tail, reasons)
-        if not any(_open(one, results) for one in played):
+        failed = overall(tuple(results.values())) is Verdict.FAILED
+        if (failed and not to_the_end) or not any(_open(one, results) for one in played):
             break
     return Vetting(
         policy=policy.name,
@@ -243,13 +249,16 @@ def _play(
     player: Player,
     policy: Policy,
     scenarios: Sequence[Scenario],
+    until: Sequence[int],
     seed: int,
-    count: int,
     runs: dict[str, list[Outcome]],
     progress: Progress | None,
 ) -> None:
-    """Play these scenarios up to ``count`` runs each."""
-    stretches = [Stretch(policy, one, seed, len(runs[one.name]), count) for one in scenarios]
+    """Play each of these scenarios until it has so many runs."""
+    stretches = [
+        Stretch(policy, one, seed, len(runs[one.name]), count)
+        for one, count in zip(scenarios, until, strict=True)
+    ]
     done = sum(map(len, runs.values()))
     total = done + sum(one.last - one.first for one in stretches)
     for stretch, rows in zip(stretches, player(stretches), strict=True):

@@ -55,7 +55,7 @@ def test_the_table() -> None:
     assert "100 % of runs within" in rows["bad_requests_p95<=2000@err-step-2pp"]
     assert rows["p_false_abort<=0.1@noisy-baseline"].endswith("1600  inconclusive")
     text = " ".join(line.strip() for line in lines)
-    assert "failed: of 5 bars 2 passed, 1 failed, 1 inconclusive, 1 waived; 2400 runs" in text
+    assert "failed: of 5 bars 2 passed, 1 failed, 1 inconclusive, 1 waived; 2340 runs" in text
     assert "threshold of error-rate 0.05 -> 0.03 (p_detect@err-step-2pp" in text
     assert "-> 100 %; the other 2 still pass; 21 tried)" in text
     assert "no-traffic (healthy)" in text
@@ -93,7 +93,7 @@ def test_sarif_marks_the_line_that_would_change() -> None:
 
 
 def test_without_a_suggestion_sarif_marks_the_strategy() -> None:
-    (log,) = sarif(found()[0], Search((), None, 3), [str(GUARDED)])["runs"]
+    (log,) = sarif(found()[0], Search((), None, 3, 0, complete=True), [str(GUARDED)])["runs"]
     region = log["results"][0]["locations"][0]["physicalLocation"]["region"]
     assert GUARDED.read_text().splitlines()[region["startLine"] - 1].strip() == "strategy:"
 

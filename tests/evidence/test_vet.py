@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from rolloutsim.cli.vet_table import table
+from rolloutsim.cli.vet_table import change_text, table
 from rolloutsim.errors import InputError, ScenarioError
 from rolloutsim.evidence.bars import bars_on
 from rolloutsim.evidence.certify import certify
 from rolloutsim.evidence.document import vetting_json
 from rolloutsim.evidence.law import law
-from rolloutsim.evidence.nearest import nearest_passing
+from rolloutsim.evidence.nearest import CONFIRMED, MOST_RUNS, SCREENED, nearest_passing
 from rolloutsim.evidence.playing import Stretch, players
 from rolloutsim.evidence.suite import Suite
 from rolloutsim.evidence.verdict import Verdict
-from rolloutsim.evidence.vet import FIRST_LOOK, MAX_RUNS, Vetting, vet, vet_with
+from rolloutsim.evidence.vet import FIRST_LOOK, MAX_RUNS, UNASKED, Vetting, vet, vet_with
 from rolloutsim.evidence.waivers import Waiver
 from rolloutsim.outcomes import Outcome
 from rolloutsim.permit import Running, pack, refusals
@@ -63,7 +63,7 @@ def test_a_clear_case_takes_few_runs() -> None:
         "no-traffic": 400,
         "noisy-baseline": 200,
     }
-    assert vetting.runs == sum(runs_of(vetting).values()) + FIRST_LOOK * (len(suite().names) - 8)
+    assert vetting.runs == sum(runs_of(vetting).values()) + UNASKED * (len(suite().names) - 8)
 
 
 def test_a_hopeless_case_takes_fewer() -> None:
@@ -89,7 +89,9 @@ def test_what_is_decided_stays_decided_while_others_are_open() -> None:
 def test_every_scenario_is_seen_once() -> None:
     vetting = made_up({**CLEAR, "leak": 0.5})
     assert [seen.scenario for seen in vetting.seen] == list(suite().names)
-    assert {seen.stopped.n for seen in vetting.seen} == {FIRST_LOOK}
+    asked = {result.bar.scenario for result in vetting.results}
+    assert {seen.stopped.n for seen in vetting.seen if seen.scenario in asked} == {FIRST_LOOK}
+    assert {seen.stopped.n for seen in vetting.seen if seen.scenario not in asked} == {UNASKED}
     (leak,) = [seen for seen in vetting.seen if seen.scenario == "leak"]
     assert leak.stopped.value == pytest.approx(0.5, abs=0.2)
 
@@ -353,6 +355,46 @@ def test_two_changes_where_one_is_not_enough() -> None:
 
 def test_where_nothing_helps_nothing_is_suggested() -> None:
     assert list(searched({}, "err-step-2pp", "healthy")) == [[], None, 21]
+
+
+def test_a_search_ends_after_so_many_runs_and_says_so() -> None:
+    """Many bars are missed: the grid takes more runs than there are."""
+    faults = suite(*[name for name in suite().names if name.startswith(("err-", "crash", "leak", "schema"))])
+    bars = bars_on(faults, ("p_detect>=0.95",))
+    assert len(bars) * 21 * SCREENED > MOST_RUNS
+    asked: list[int] = []
+
+    def counting(stretches: Sequence[Stretch]) -> Iterable[Sequence[Outcome]]:
+        asked.extend(one.last - one.first for one in stretches)
+        return bernoulli({})(stretches)
+
+    vetting = vet_with(bernoulli({}), policy(), faults, bars)
+    search = nearest_passing(counting, policy(), faults, vetting, max_runs=MAX_RUNS)
+    assert (search.complete, search.vetting) == (False, None)
+    assert sum(asked) == search.tried * len(bars) * SCREENED <= MOST_RUNS
+    assert search == nearest_passing(bernoulli({}), policy(), faults, vetting, max_runs=MAX_RUNS)
+    told = change_text(vetting, search)
+    assert told.startswith(f"no nearest passing change found: {search.tried} small changes were tried")
+    assert told.endswith("the search ended at its bound, and there are more")
+
+
+def test_a_candidate_that_fails_costs_no_more_runs_than_that_takes() -> None:
+    """The screening shows 100 %, what it is vetted with (another seed) 90 %: it fails at the first look."""
+    faults = suite("err-step-2pp", "healthy")
+    bars = bars_on(faults)
+    full: list[int] = []
+
+    def play(stretches: Sequence[Stretch]) -> Iterable[Sequence[Outcome]]:
+        for stretch in stretches:
+            changed, screened = stretch.policy != policy(), stretch.seed != 1
+            caught = 0.5 if changed and not screened else 1.0 if changed else 0.0
+            full.append(stretch.last if changed and not screened else 0)
+            yield from bernoulli({"err-step-2pp": caught})([stretch])
+
+    vetting = vet_with(play, policy(), faults, bars)
+    search = nearest_passing(play, policy(), faults, vetting, max_runs=MAX_RUNS)
+    assert (search.vetting, search.vetted, search.complete) == (None, CONFIRMED, False)
+    assert max(full) == FIRST_LOOK
 
 
 def test_a_waived_bar_need_not_be_met_by_the_suggestion() -> None:
