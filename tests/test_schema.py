@@ -248,6 +248,8 @@ def leaves(kind: str) -> list[tuple[str | int, ...]]:
 def fault(document: Any) -> Any:
     """Complete a fault, so that only the field that is tried can be wrong."""
     for one in document["spec"].get("faults", []):
+        if "share" in one:
+            one.setdefault("kind", "latency-tail")
         one.setdefault("kind", "latency-shift" if one.get("size") not in (None, "2%") else "error-step")
         one.setdefault("size", 0.5)
     for one in document["spec"].get("measurements", []):

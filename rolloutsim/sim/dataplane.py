@@ -10,17 +10,17 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rolloutsim.sim.kernels import ERROR, SLOPE, SLOW, account, cell_ends, fill_counts, minute_factors
+from rolloutsim.sim.latency import Paces, Tail, bucket_shares, mean_factor, paces, slower_than
 from rolloutsim.sim.randomness import Stream, stream
-from rolloutsim.sim.scenario import Latency, Service, Split
+from rolloutsim.sim.scenario import Service, Split
 from rolloutsim.sim.traffic import expected_per_cell, mean_rps, minute_shape
 
-__all__ = ["Conditions", "DataPlane", "Scrapes", "bucket_shares"]
+__all__ = ["Conditions", "DataPlane", "Scrapes"]
 
 MINUTE_MS = 60_000
 
@@ -34,7 +34,8 @@ class Conditions:
 
     ``share`` is its share of all requests. A request fails with probability ``error_rate``, which
     changes by ``error_slope_per_ms`` while a fault ramps up; it is wrong with status 200 with
-    probability ``wrong_rate``; ``latency_factor`` multiplies its time.
+    probability ``wrong_rate``; ``latency_factor`` multiplies its time, and that of those in ``tails`` once
+    more: a request is in one of them at most.
     """
 
     share: float = 0.0
@@ -42,6 +43,12 @@ class Conditions:
     error_slope_per_ms: float = 0.0
     wrong_rate: float = 0.0
     latency_factor: float = 1.0
+    tails: tuple[Tail, ...] = ()
+
+    @property
+    def paces(self) -> Paces:
+        """What becomes of the service's latency."""
+        return paces(self.latency_factor, self.tails)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,11 +142,12 @@ class DataPlane:
         latency, slow_s = self._service.latency, self._service.operators.slow_s
         mean_s = latency.median_s * math.exp(latency.sigma**2 / 2)
         for v, c in enumerate(conditions):
-            slow = slower_than(latency, c.latency_factor, slow_s)
+            paces = c.paces
+            slow = slower_than(latency, paces, slow_s)
             self._pools[v] = c.share, c.error_rate, c.error_slope_per_ms, c.wrong_rate, slow
-            self._mean_s[v] = mean_s * c.latency_factor
+            self._mean_s[v] = mean_s * mean_factor(paces)
             if self._bounds:
-                self._slots[v] = bucket_shares(latency, c.latency_factor, self._bounds)
+                self._slots[v] = bucket_shares(latency, paces, self._bounds)
 
     def last_scrape_ms(self, until_ms: int) -> int:
         """Time of the last scrape not after this time."""
@@ -224,20 +232,3 @@ class DataPlane:
         factors = minute_factors(key.low, key.high, first, last - first + 1, self._shape)
         parts = expected_per_cell(traffic, fine) * factors[fine[:-1] // MINUTE_MS - first]
         return np.asarray(np.add.reduceat(parts, np.searchsorted(fine, edges[:-1])))
-
-
-@lru_cache(maxsize=1024)
-def bucket_shares(latency: Latency, factor: float, bounds_s: tuple[float, ...]) -> Floats:
-    """Probability of each bucket (previous bound, bound], and of what is above the last bound."""
-    centre = math.log(latency.median_s * factor)
-    below = [_normal_cdf((math.log(bound) - centre) / latency.sigma) for bound in bounds_s]
-    return np.diff(np.array([0.0, *below, 1.0]))
-
-
-def slower_than(latency: Latency, factor: float, seconds: float) -> float:
-    """Probability that a request takes longer than this."""
-    return _normal_cdf((math.log(latency.median_s * factor) - math.log(seconds)) / latency.sigma)
-
-
-def _normal_cdf(z: float) -> float:
-    return 0.5 * math.erfc(-z / math.sqrt(2.0))

@@ -188,6 +188,10 @@ _SCHEMA = {
     "schema.duration": _assumed("1m"),
 }
 
+_FAULTS = {
+    "faults.share": _assumed("0.2%", "a latency-tail of one request in 500 moves p99.9 and hardly p99"),
+}
+
 _LOOK = {
     "slo": _assumed("99.9%", "the running example of The Site Reliability Workbook, chapter 5"),
     "slo_period": _assumed("720h", "the running example of The Site Reliability Workbook, chapter 5"),
@@ -213,13 +217,13 @@ DEFAULTS: Mapping[str, Default] = MappingProxyType(
                     _PLAYED,
                 ),
             ),
-            ("release", (_SCHEMA,)),
+            ("release", (_SCHEMA, _FAULTS)),
         )
         for table in tables
         for key, default in table.items()
     }
 )
-"""Every default. What is wrong with a release has none: it is a supposition, not a guess."""
+"""Every default. What is wrong with a release has hardly any: it is a supposition, not a guess."""
 
 OPTIONAL_PARTS: Mapping[str, str] = MappingProxyType(
     {

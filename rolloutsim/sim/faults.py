@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from rolloutsim.sim.dataplane import Conditions
+from rolloutsim.sim.latency import Tail
 from rolloutsim.sim.scenario import Fault, FaultKind, Release, Service
 
 __all__ = [
@@ -24,7 +25,7 @@ __all__ = [
 ]
 
 _RAMP_STEPS = 10
-"""A ramp is looked at this many times: a latency shift grows in steps, an error rate continuously."""
+"""A ramp is looked at this many times: what is done to latency grows in steps, an error rate continuously."""
 
 _BROKEN_PODS = {FaultKind.CRASH_AT_START, FaultKind.BROKEN_AT_START}
 _NO_EFFECT_ON_ANSWERS = {FaultKind.CAPACITY, FaultKind.CRASH_LOOP, FaultKind.NEW_LOG_CLASS}
@@ -66,6 +67,7 @@ def new_conditions(service: Service, release: Release, share: float, moment: Mom
     shared = stable_conditions(service, release, share, moment)
     error, slope = shared.error_rate, shared.error_slope_per_ms
     wrong, factor = 0.0, 1.0
+    tails: tuple[Tail, ...] = ()
     for fault in release.faults:
         level, change = _effect(fault, moment)
         match fault.kind:
@@ -77,9 +79,12 @@ def new_conditions(service: Service, release: Release, share: float, moment: Mom
                 wrong += level
             case FaultKind.LATENCY_SHIFT if level:
                 factor *= 1.0 + (fault.size - 1.0) * level / fault.size
+            case FaultKind.LATENCY_TAIL if level:
+                left = 1.0 - sum(tail.share for tail in tails)
+                tails += (Tail(min(left, fault.share * level / fault.size), fault.size),)
             case FaultKind.COLD_START:
                 factor *= 1.0 + (fault.size - 1.0) * _coldness(fault, moment)
-    return Conditions(share, error, slope, min(1.0, wrong), factor)
+    return Conditions(share, error, slope, min(1.0, wrong), factor, tails)
 
 
 def breakpoints(release: Release, first_pod_ms: int | None) -> list[int]:

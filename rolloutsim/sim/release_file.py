@@ -19,6 +19,7 @@ from rolloutsim.sim.quantities import (
     text,
 )
 from rolloutsim.sim.scenario import (
+    TAIL_SHARE,
     Change,
     Fault,
     FaultKind,
@@ -34,7 +35,7 @@ __all__ = ["RELEASE_FIELDS", "read_release"]
 RELEASE_FIELDS = ("description", "faults", "measurements", "schema")
 
 _MAX_FACTOR = 1e6
-_FACTORS = (FaultKind.LATENCY_SHIFT, FaultKind.CAPACITY, FaultKind.COLD_START)
+_FACTORS = (FaultKind.LATENCY_SHIFT, FaultKind.LATENCY_TAIL, FaultKind.CAPACITY, FaultKind.COLD_START)
 """Kinds whose size multiplies something; of the others it is a share."""
 _RAMPS = (FaultKind.LEAK, FaultKind.COLD_START, FaultKind.CRASH_LOOP)
 """Kinds that have no meaning without a ramp."""
@@ -45,6 +46,7 @@ _FIELDS: Mapping[FaultKind, tuple[str, ...]] = MappingProxyType(
     {
         FaultKind.ERROR_STEP: (*_TIMED, "above_weight"),
         FaultKind.LATENCY_SHIFT: (*_TIMED, "above_weight"),
+        FaultKind.LATENCY_TAIL: (*_TIMED, "above_weight", "share"),
         FaultKind.LEAK: (*_TIMED, "above_weight"),
         FaultKind.SILENT_WRONG: (*_TIMED, "above_weight"),
         FaultKind.DEPENDENCY_BLIP: _TIMED,
@@ -103,7 +105,7 @@ def _schema(section: Section) -> SchemaChange:
 
 
 def _fault(section: Section) -> Fault:
-    section.only("kind", "size", "onset", "ramp", "end", "above_rps", "above_weight")
+    section.only("kind", "size", "onset", "ramp", "end", "above_rps", "above_weight", "share")
     if not section.has("kind"):
         raise section.error("kind", "the field 'kind' is missing", fix=f"one of {', '.join(FaultKind)}")
     kind = FaultKind(section.word("kind", choice(*FaultKind)))
@@ -119,6 +121,7 @@ def _fault(section: Section) -> Fault:
         end_ms=section.optional("end", duration_ms, None),
         above_weight=section.optional("above_weight", percent, 0.0) / 100.0,
         above_rps=section.optional("above_rps", rate_rps, 0.0),
+        share=section.read("share", share) if kind is FaultKind.LATENCY_TAIL else TAIL_SHARE,
     )
     if fault.end_ms is not None and fault.end_ms <= fault.onset_ms:
         raise section.error(

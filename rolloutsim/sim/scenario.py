@@ -29,6 +29,7 @@ from rolloutsim.sim.requests.model import Requests
 from rolloutsim.sim.schema_change import Change, Migration, SchemaChange
 
 __all__ = [
+    "TAIL_SHARE",
     "Autoscaler",
     "Basis",
     "Change",
@@ -294,11 +295,17 @@ class Service:
 # --- releases -------------------------------------------------------------------------------------
 
 
+TAIL_SHARE = 0.002
+"""The share of the requests that a latency-tail hits, unless it says another one."""
+
+
 class FaultKind(StrEnum):
     ERROR_STEP = "error-step"
     """A share ``size`` of the requests fails, beyond the service's own errors."""
     LATENCY_SHIFT = "latency-shift"
     """Latency is multiplied by ``size``."""
+    LATENCY_TAIL = "latency-tail"
+    """Latency is multiplied by ``size`` for a ``share`` of the requests, the others take what they took."""
     CRASH_AT_START = "crash-at-start"
     """A share ``size`` of the new pods never becomes ready."""
     BROKEN_AT_START = "broken-at-start"
@@ -326,7 +333,8 @@ class Fault:
     ``onset_ms`` counts from the release (blips), or from the first pod of the new version (all
     others); the effect grows linearly over ``ramp_ms`` and ends at ``end_ms`` (None: never), counted
     alike. It acts only while the new version's share of traffic is at least ``above_weight`` (0..1) and
-    the service's rate at least ``above_rps``.
+    the service's rate at least ``above_rps``. ``share`` is the share of the requests that a latency-tail
+    hits; a request is hit by one of them at most.
     """
 
     kind: FaultKind
@@ -336,11 +344,15 @@ class Fault:
     end_ms: int | None = None
     above_weight: float = 0.0
     above_rps: float = 0.0
+    share: float = TAIL_SHARE
 
     @property
     def healthy(self) -> bool:
         """True when the new version is not to blame, so that aborting it would be a false abort."""
-        return self.kind in (FaultKind.DEPENDENCY_BLIP, FaultKind.COLD_START) or self.size == 0.0
+        return self.kind in (FaultKind.DEPENDENCY_BLIP, FaultKind.COLD_START) or 0.0 in (
+            self.size,
+            self.share,
+        )
 
 
 @dataclass(frozen=True, slots=True)

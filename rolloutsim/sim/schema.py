@@ -351,12 +351,13 @@ def _value(path: str, schema: Schema, part: str = "service") -> Schema:
 def _release() -> Schema:
     # the size of some faults is a factor, of all others a share
     size: Schema = {
-        "description": "a share (2%), or the factor of a latency-shift, capacity or cold-start",
+        "description": "a share (2%), or the factor of a latency-shift, latency-tail, capacity or cold-start",
         "anyOf": [POSITIVE, SHARE],
     }
     fault = {
         "kind": {"enum": [str(kind) for kind in FaultKind]},
         "size": _value("faults.size", size),
+        "share": _value("faults.share", SHARE, "release"),
         "onset": _value("faults.onset", DURATION),
         "ramp": _value("faults.ramp", DURATION),
         "end": _value("faults.end", DURATION),

@@ -11,6 +11,7 @@ source that stand there. All of them are collected as `Input` records, in the or
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +30,8 @@ __all__ = ["Section"]
 
 T = TypeVar("T")
 
+_ITEM = re.compile(r"\[[0-9]+\]")
+"""In a place: which one of a list. All of them have the same defaults."""
 _EMPTY: Mapping[str, Node] = MappingProxyType({})
 _basis = choice(*Basis)
 
@@ -125,7 +128,7 @@ class Section:
             value = self._parsed(given, parse)
             self._record(key, given.node.value, given.basis, given.source)
             return value
-        default = DEFAULTS.get(f"{self.name}.{key}")
+        default = DEFAULTS.get(_ITEM.sub("", f"{self.name}.{key}"))
         if default is None:
             raise ScenarioError(
                 f"the field {key!r} is missing", at=self.node.at, path=dotted((*self.path, key)), fix="add it"

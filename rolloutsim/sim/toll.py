@@ -6,19 +6,19 @@ are expectations given the path of the run.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from rolloutsim.sim.connections import ConnectionLedger
-from rolloutsim.sim.scenario import Latency, Release, Service
+from rolloutsim.sim.latency import residual_s
+from rolloutsim.sim.scenario import Release, Service
 from rolloutsim.sim.schema_state import SchemaState
 from rolloutsim.sim.sessions import SessionLedger
 from rolloutsim.sim.traffic import expected_per_cell
 
-__all__ = ["Sight", "Toll", "residual_s"]
+__all__ = ["Sight", "Toll"]
 
 _NOWHERE = 1e-9
 """A share that finds no pod counts above this: below, it is rounding."""
@@ -119,20 +119,3 @@ class Toll:
                 rates = (rps * seen.shares[0], rps * seen.shares[1])
                 self.schema.pass_time(self._phase, now_ms, rates, length)
         self._seen = replace(seen, at_ms=now_ms)
-
-
-def residual_s(latency: Latency, grace_s: float) -> float:
-    """Mean time by which a request outlasts a grace time, ``E[(S - g)+]``.
-
-    So many requests per request per second are in flight at a pod and will still be so after the grace
-    (stationary load): those are cut.
-    """
-    if grace_s <= 0.0:
-        return latency.median_s * math.exp(latency.sigma**2 / 2.0)
-    d = (math.log(latency.median_s / grace_s) + latency.sigma**2) / latency.sigma
-    upper = latency.median_s * math.exp(latency.sigma**2 / 2.0) * _normal_cdf(d)
-    return max(0.0, upper - grace_s * _normal_cdf(d - latency.sigma))
-
-
-def _normal_cdf(z: float) -> float:
-    return 0.5 * math.erfc(-z / math.sqrt(2.0))

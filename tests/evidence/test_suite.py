@@ -48,6 +48,7 @@ def test_the_suite_has_the_customary_names() -> None:
         "err-one-endpoint",
         "err-one-tenant",
         "latency-shift",
+        "latency-tail",
         "leak",
         "capacity",
         "retry-storm",

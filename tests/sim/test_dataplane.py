@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rolloutsim.sim.dataplane import Conditions, DataPlane, bucket_shares
+from rolloutsim.sim.dataplane import Conditions, DataPlane
+from rolloutsim.sim.latency import PLAIN, bucket_shares, paces
 from rolloutsim.sim.scenario import Cluster, ConstantRate, DiurnalRate, Latency, Service, Split, Traffic
 
 BOUNDS = (0.05, 0.1, 0.5)
@@ -137,7 +138,7 @@ def test_skipping_accounts_like_drawing():
 
 
 def test_bucket_shares_sum_to_one():
-    shares = bucket_shares(Latency(), 2.0, BOUNDS)
+    shares = bucket_shares(Latency(), paces(2.0, ()), BOUNDS)
     assert shares.sum() == pytest.approx(1.0)
     assert (shares >= 0.0).all()
-    assert bucket_shares(Latency(median_s=0.1), 1.0, BOUNDS)[:2].sum() == pytest.approx(0.5)
+    assert bucket_shares(Latency(median_s=0.1), PLAIN, BOUNDS)[:2].sum() == pytest.approx(0.5)

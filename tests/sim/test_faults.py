@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from rolloutsim.sim.faults import (
@@ -11,6 +13,7 @@ from rolloutsim.sim.faults import (
     pods_never_ready,
     stable_conditions,
 )
+from rolloutsim.sim.latency import Tail
 from rolloutsim.sim.scenario import Cluster, ConstantRate, Fault, FaultKind, Release, Service, Traffic
 
 SERVICE = Service("api", Traffic(ConstantRate(100.0)), error_rate=0.01)
@@ -71,6 +74,26 @@ def test_latency_is_multiplied():
     assert new(Fault(FaultKind.LATENCY_SHIFT, 4.0)).latency_factor == 4.0
     ramp = Fault(FaultKind.LATENCY_SHIFT, 4.0, ramp_ms=100_000)
     assert new(ramp, at_ms=50_000).latency_factor == pytest.approx(2.5)
+
+
+def test_a_tail_hits_a_share_of_the_requests_and_leaves_the_others():
+    tail = Fault(FaultKind.LATENCY_TAIL, 20.0, ramp_ms=100_000, above_weight=0.25, share=0.004)
+    assert new(tail, at_ms=200_000).tails == (Tail(0.004, 20.0),)
+    assert new(tail, at_ms=50_000).tails == (Tail(pytest.approx(0.002), 20.0),)
+    assert new(tail, share=0.2).tails == ()
+    assert new(tail, at_ms=0) == new()
+    assert new(tail).latency_factor == 1.0
+    assert stable(tail) == stable()
+    assert breakpoints(Release("r", (tail,)), 0) == list(range(0, 100_001, 10_000))
+    assert not Release("r", (tail,)).healthy
+    assert Release("r", (replace(tail, share=0.0),)).healthy
+
+
+def test_a_request_is_in_one_tail_at_most():
+    two = Fault(FaultKind.LATENCY_TAIL, 20.0, share=0.7), Fault(FaultKind.LATENCY_TAIL, 3.0, share=0.7)
+    found = new(*two, Fault(FaultKind.LATENCY_SHIFT, 2.0))
+    assert found.tails == (Tail(0.7, 20.0), Tail(pytest.approx(0.3), 3.0))
+    assert found.paces == ((pytest.approx(0.0), 2.0), (0.7, 40.0), (pytest.approx(0.3), 6.0))
 
 
 def test_triggers():

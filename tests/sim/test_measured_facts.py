@@ -160,8 +160,8 @@ def test_a_rolling_update_without_a_pre_stop_hook_loses_requests_and_with_one_do
 
 def test_requests_in_flight_are_cut_when_the_grace_time_is_short():
     """Stationary load: rate times the mean time by which a request outlasts the grace."""
+    from rolloutsim.sim.latency import residual_s
     from rolloutsim.sim.scenario import Latency
-    from rolloutsim.sim.toll import residual_s
 
     latency = Latency(0.06, 0.6)
     samples = np.exp(

@@ -118,7 +118,7 @@ def test_a_service_with_nothing_but_traffic_is_all_defaults() -> None:
     assert scenario.service == Service("api", Traffic(ConstantRate(100.0)))
     found = inputs(scenario)
     assert found.pop("service.traffic.rate_rps") == Input("service.traffic.rate_rps", "100", Basis.STATED)
-    unused = {path for path in DEFAULTS if ".diurnal." in path or ".recorded." in path}
+    unused = {path for path in DEFAULTS if re.search(r"\.(diurnal|recorded|faults)\.", path)}
     optional = {path for path in DEFAULTS if path.startswith(tuple(OPTIONAL_PARTS))}
     assert set(found) == set(DEFAULTS) - unused - optional
     for path, entry in found.items():
@@ -199,6 +199,7 @@ def test_every_kind_of_fault() -> None:
     - {kind: leak, size: 0.3, onset: 20m, ramp: 40m}
     - {kind: dependency-blip, size: 30%, onset: 10m, end: 13m}
     - {kind: silent-wrong, size: 5%}
+    - {kind: latency-tail, size: 20, share: 0.5%, ramp: 1m, above_weight: 5}
   measurements:
     - {metric: smoke, pass_probability: 1, duration: 2m}
     - {metric: load, pass_probability: 90%}"""
@@ -211,9 +212,19 @@ def test_every_kind_of_fault() -> None:
         Fault(FaultKind.LEAK, 0.3, 1_200_000, 2_400_000),
         Fault(FaultKind.DEPENDENCY_BLIP, 0.3, 600_000, 0, 780_000),
         Fault(FaultKind.SILENT_WRONG, 0.05),
+        Fault(FaultKind.LATENCY_TAIL, 20.0, 0, 60_000, above_weight=0.05, share=0.005),
     )
     assert found.measurements == (Measurements("smoke", 1.0, 120_000), Measurements("load", 0.9))
     assert found.description == "all at once"
+
+
+def test_how_many_requests_a_tail_hits_is_assumed_unless_it_says_so() -> None:
+    scenario = release("  faults: [{kind: error-step, size: 1%}, {kind: latency-tail, size: 20}]")
+    assert scenario.release.faults[1] == Fault(FaultKind.LATENCY_TAIL, 20.0)
+    found, default = inputs(scenario), DEFAULTS["release.faults.share"]
+    assert "release.faults[0].share" not in found
+    place = "release.faults[1].share"
+    assert found[place] == Input(place, "0.2%", Basis.ASSUMED, default.source)
 
 
 def test_no_traffic_is_legal() -> None:
@@ -465,6 +476,9 @@ BAD_RELEASES = [
     ("  faults: [{kind: error-step, size: 2%, above_rps: -1}]", 5, "a rate cannot be negative"),
     ("  faults: [{kind: latency-shift, size: 20%}]", 5, "the size of this kind of fault is a factor"),
     ("  faults: [{kind: latency-shift, size: 0}]", 5, "a factor above 0"),
+    ("  faults: [{kind: latency-tail, size: 2%}]", 5, "the size of this kind of fault is a factor"),
+    ("  faults: [{kind: latency-tail, size: 2, share: 2}]", 5, "write 2% if percent is meant"),
+    ("  faults: [{kind: latency-shift, size: 2, share: 2%}]", 5, "of kind latency-shift has no 'share'"),
     ("  faults: [{kind: leak, size: 2%}]", 5, "spec.faults[0].ramp: the field 'ramp' is missing"),
     ("  faults: [{kind: leak, size: 2%, ramp: 0s}]", 5, "a duration above 0"),
     ("  faults: [{kind: crash-at-start, size: 50%, onset: 1m}]", 5, "of kind crash-at-start has no 'onset'"),

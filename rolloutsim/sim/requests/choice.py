@@ -11,7 +11,7 @@ import math
 
 import numpy as np
 
-from rolloutsim.sim.requests.compiled import index, inlined
+from rolloutsim.sim.requests.compiled import compiled, index, inlined
 from rolloutsim.sim.requests.layout import (
     BUSY,
     COLD,
@@ -25,11 +25,13 @@ from rolloutsim.sim.requests.layout import (
     READY,
     ROUND_ROBIN,
     SIGMA,
+    TIMES,
     TWO_CHOICES,
+    UPTO,
     WARM_MS,
 )
-from rolloutsim.sim.requests.words import share32
-from rolloutsim.sim.requests.ziggurat import exponential, normal
+from rolloutsim.sim.requests.words import SPARE, share32, words
+from rolloutsim.sim.requests.ziggurat import exponential, normal, unit48
 
 __all__ = ["among", "pace", "pod_of", "route_of", "work_of"]
 
@@ -94,8 +96,18 @@ def pod_of(word, route, balancing, members, sizes, pods, cursors):  # type: igno
     return pod
 
 
+@compiled
+def _tail_of(key, number, attempt, lane, tails):  # type: ignore[no-untyped-def]
+    """What multiplies the work of an attempt that may be in a tail of its lane."""
+    u = unit48(words(key, number, attempt, SPARE, 0)[0])
+    for each in range(tails.shape[1]):
+        if u < tails[lane, each, UPTO]:
+            return tails[lane, each, TIMES]
+    return 1.0
+
+
 @inlined
-def work_of(word, class_word, key, number, attempt, lane, classes, work):  # type: ignore[no-untyped-def]
+def work_of(word, class_word, key, number, attempt, lane, classes, work, tails):  # type: ignore[no-untyped-def]
     """Work of an attempt in ms, on a warm pod of factor 1."""
     kind = index(0)
     if len(classes) > 1:
@@ -103,6 +115,8 @@ def work_of(word, class_word, key, number, attempt, lane, classes, work):  # typ
         for each in range(len(classes) - 1):
             kind += index(u >= classes[each])
     law, mean = work[lane, kind, LAW], work[lane, kind, MEAN]
+    if tails[lane, 0, UPTO] > 0.0:
+        mean *= _tail_of(key, number, attempt, lane, tails)
     if law == EXPONENTIAL:
         return mean * exponential(word, key, number, attempt)
     if law == DETERMINISTIC:

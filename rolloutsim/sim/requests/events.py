@@ -175,7 +175,15 @@ def _attempt(record, t, a, b, c, d, timed, rules, tables, s):  # type: ignore[no
     s.records_f[record, SINCE] = t
     s.records_f[record, CHANCE] = chance_of(a, b)
     work = work_of(
-        b, c, tables.key, records[record, ID], records[record, TRY], lane, tables.classes, tables.work
+        b,
+        c,
+        tables.key,
+        records[record, ID],
+        records[record, TRY],
+        lane,
+        tables.classes,
+        tables.work,
+        tables.tails,
     )
     if timed:
         link(record, n, records)

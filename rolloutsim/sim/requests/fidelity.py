@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from rolloutsim.sim.dataplane import Conditions, DataPlane, Scrapes
 from rolloutsim.sim.kernels import beta
+from rolloutsim.sim.latency import mean_factor
 from rolloutsim.sim.randomness import stream
 from rolloutsim.sim.requests.layout import BAD, CUT, LOST, REJECTED, STARTED, TIMED_OUT
 from rolloutsim.sim.requests.plane import Lane, RequestPlane, Route
@@ -177,7 +178,7 @@ class RequestDataPlane:
                 )
                 slope = 0.0
             factor = one.latency_factor * (self._demand if self._versions[pool] else 1.0)
-            lanes.append(Lane(rate, slope, one.wrong_rate, factor))
+            lanes.append(Lane(rate, slope, one.wrong_rate, factor, one.tails))
         self._played.conditions(lanes)
 
     def _look_at_the_load(self) -> None:
@@ -189,7 +190,7 @@ class RequestDataPlane:
         mean = sum(endpoint.mean_ms * endpoint.share for endpoint in model.endpoints) / whole
         for version, members in self._members.items():
             load = sum(
-                one.share * one.latency_factor * (self._demand if version else 1.0)
+                one.share * mean_factor(one.paces) * (self._demand if version else 1.0)
                 for one, owner in zip(self._conditions, self._versions, strict=True)
                 if owner == version
             )

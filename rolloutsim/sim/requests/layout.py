@@ -54,6 +54,8 @@ WAITED = 2
 
 FAIL, FAIL_PER_MS, FAIL_SINCE, WRONG = range(4)
 """Columns of the conditions of a lane."""
+UPTO, TIMES = range(2)
+"""Columns of a tail of a lane: the cumulated share of its requests, and what multiplies their work."""
 LAW, MEAN, SIGMA = range(3)
 """Law, mean (ms) and sigma of the logarithm, of a lane's work for an endpoint class."""
 EXPONENTIAL, DETERMINISTIC, LOGNORMAL = range(3)
@@ -131,6 +133,8 @@ class Tables(NamedTuple):
     fails: Floats
     work: Floats
     """(L, C, 3)"""
+    tails: Floats
+    """(L, T, 2); 0 where there is none."""
     classes: Floats
     """Cumulated shares of the endpoint classes."""
     bounds: Floats

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from statistics import NormalDist
 
+from rolloutsim.sim.latency import Paces, Tail, mean_factor, paces
 from rolloutsim.sim.requests.model import Endpoint, Fidelity, Law, Requests
 from rolloutsim.sim.scenario import ConstantRate, DiurnalRate, FaultKind, Scenario, Traffic
 
@@ -43,17 +44,19 @@ def fidelity_of(scenario: Scenario, pods: int, *, beside: bool = False) -> tuple
 
 def _interaction(scenario: Scenario, model: Requests, pods: int) -> str:
     """Why requests meet; empty if they hardly do."""
-    slower = math.prod(fault.size for fault in scenario.release.faults if fault.kind in _SLOWER)
-    slower = max(1.0, slower)
+    faults = scenario.release.faults
+    slower = max(1.0, math.prod(fault.size for fault in faults if fault.kind in _SLOWER))
+    tails = [Tail(fault.share, fault.size) for fault in faults if fault.kind is FaultKind.LATENCY_TAIL]
+    worst = paces(slower, tuple(tails))
     if model.client.retries:
         return "clients try again"
     if model.pods.cold > 0.0 or model.pods.spread > 0.0:
         return "pods differ or are cold at first"
     patience = model.client.timeout_ms
-    if patience is not None and any(_longer(one, slower, patience) > RARELY for one in model.endpoints):
+    if patience is not None and any(_longer(one, worst, patience) > RARELY for one in model.endpoints):
         return "clients give up"
     whole = sum(one.share for one in model.endpoints)
-    work_ms = slower * sum(one.share * one.mean_ms for one in model.endpoints) / whole
+    work_ms = mean_factor(worst) * sum(one.share * one.mean_ms for one in model.endpoints) / whole
     offered = MARGIN * _peak_rps(scenario.service.traffic) / 1000.0 * work_ms / max(1, pods)
     waits = _erlang_c(offered, model.pods.slots)
     return f"at {MARGIN:g} times the highest load a share of {waits:.2g} would wait" if waits > RARELY else ""
@@ -69,9 +72,13 @@ def _peak_rps(traffic: Traffic) -> float:
             return max(record.rates_rps)
 
 
-def _longer(endpoint: Endpoint, factor: float, than_ms: float) -> float:
+def _longer(endpoint: Endpoint, paces: Paces, than_ms: float) -> float:
     """Probability that the work of a request takes longer than this."""
-    mean = endpoint.mean_ms * factor
+    return sum(share * _exceeds(endpoint, endpoint.mean_ms * factor, than_ms) for share, factor in paces)
+
+
+def _exceeds(endpoint: Endpoint, mean: float, than_ms: float) -> float:
+    """The same of one with this mean."""
     match endpoint.law:
         case Law.DETERMINISTIC:
             return float(mean > than_ms)

@@ -14,6 +14,7 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
+from rolloutsim.sim.latency import Tail
 from rolloutsim.sim.randomness import stream
 from rolloutsim.sim.requests import layout as at
 from rolloutsim.sim.requests.buckets import bucket_index
@@ -48,13 +49,14 @@ AHEAD = 128
 class Lane:
     """What a version does to the requests that reach it by one route, from a moment on.
 
-    ``factor`` multiplies the work of every endpoint class.
+    ``factor`` multiplies the work of every endpoint class, and each of the ``tails`` that of its requests.
     """
 
     error_rate: float = 0.0
     error_slope_per_ms: float = 0.0
     wrong_rate: float = 0.0
     factor: float = 1.0
+    tails: tuple[Tail, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +135,7 @@ class RequestPlane:
         self._sizes = np.zeros(len(self._lanes), dtype=np.int64)
         self._fails = np.zeros((self.lane_count, 4))
         self._work = np.zeros((self.lane_count, len(requests.endpoints), 3))
+        self._tails = np.zeros((self.lane_count, 1, 2))
         shares = np.cumsum([each.share for each in requests.endpoints])
         self._classes = shares / shares[-1]
         self.conditions([Lane()] * self.lane_count)
@@ -221,6 +224,16 @@ class RequestPlane:
             for kind, endpoint in enumerate(self.requests.endpoints):
                 mean = endpoint.mean_ms * lane.factor
                 self._work[which, kind] = _LAWS[endpoint.law], mean, endpoint.sigma
+            self._know_tails(which, [tail for tail in lane.tails if tail.share > 0.0])
+
+    def _know_tails(self, lane: int, tails: Sequence[Tail]) -> None:
+        missing = len(tails) - self._tails.shape[1]
+        if missing > 0:
+            self._tails = np.pad(self._tails, ((0, 0), (0, missing), (0, 0)))
+            self._changed = True
+        self._tails[lane] = 0.0
+        self._tails[lane, : len(tails), at.UPTO] = np.cumsum([tail.share for tail in tails])
+        self._tails[lane, : len(tails), at.TIMES] = [tail.factor for tail in tails]
 
     # --- time -------------------------------------------------------------------------------------
 
@@ -307,6 +320,7 @@ class RequestPlane:
             lanes=self._lanes,
             fails=self._fails,
             work=self._work,
+            tails=self._tails,
             classes=self._classes,
             bounds=self._index.bounds,
             bound_first=self._index.first,

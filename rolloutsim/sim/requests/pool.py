@@ -233,7 +233,7 @@ def play_pool(until, rules, tables, room, s):  # type: ignore[no-untyped-def]
             else:
                 begin = t
             number = first + np.int64(here)
-            work = work_of(b, c, key, number, 0, lane, tables.classes, tables.work)
+            work = work_of(b, c, key, number, 0, lane, tables.classes, tables.work, tables.tails)
             finish = begin + work * pace(pod, begin, s.pods_f)
             _insert(room.free_at, pod, slots, finish)
             chance = chance_of(a, b)

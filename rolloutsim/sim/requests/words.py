@@ -15,7 +15,7 @@ from rolloutsim.sim.requests.compiled import compiled, inlined
 __all__ = ["CHOICE", "SESSION", "SPARE", "WORK", "chance_of", "fill", "share32", "words"]
 
 WORK, CHOICE, SPARE, SESSION = range(4)
-"""Purposes: gap and work; route and pod; further draws of a rejection; the session of a request."""
+"""Purposes: gap and work; route and pod; a tail (turn 0) and further draws of a rejection; the session."""
 
 _M0 = np.uint64(0xD2511F53)
 _M1 = np.uint64(0xCD9E8D57)

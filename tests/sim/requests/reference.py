@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from rolloutsim.sim.requests.model import Balancing, Law, Requests, Stickiness
 from rolloutsim.sim.requests.plane import Lane, Route
 
-from .draws import CHOICE, SESSION, WORK, Draws, among, chance, unit32, unit48
+from .draws import CHOICE, SESSION, SPARE, WORK, Draws, among, chance, unit32, unit48
 
 COMPLETION, DEADLINE, ARRIVAL, RETRY = range(4)
 BLOCK_MS = 5000.0
@@ -315,13 +315,21 @@ class Reference:
                 if u < total / whole:
                     chosen = each
                     break
-        mean = chosen.mean_ms * self.lanes[lane].factor
+        mean = chosen.mean_ms * self.lanes[lane].factor * self._tail(one, lane)
         if chosen.law is Law.DETERMINISTIC:
             return mean
         if chosen.law is Law.EXPONENTIAL:
             return mean * self.draws.exponential(word, one.number, one.attempt)
         z = self.draws.normal(word, one.number, one.attempt)
         return mean * math.exp(chosen.sigma * z - 0.5 * chosen.sigma * chosen.sigma)
+
+    def _tail(self, one: Attempt, lane: int) -> float:
+        u = unit48(self.draws.words(one.number, one.attempt, SPARE)[0])
+        for tail in self.lanes[lane].tails:
+            if u < tail.share:
+                return tail.factor
+            u -= tail.share
+        return 1.0
 
     # --- counts
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from rolloutsim.sim.latency import Tail
 from rolloutsim.sim.requests.layout import BAD, CUT, LOST, REJECTED, STARTED, TIMED_OUT
 from rolloutsim.sim.requests.model import Balancing, Client, Endpoint, Law, Pods, Requests, Sessions
 from rolloutsim.sim.requests.plane import Lane, RequestPlane, Route
@@ -41,7 +42,8 @@ def story(plane: Any) -> int:
     """A rollout in which pods start, slow down, drain and die; returns the attempts that were cut off."""
     stable = [plane.start_pod(0, warm=True) for _ in range(3)]
     new = [plane.start_pod(1)]
-    plane.conditions([Lane(0.05), Lane(0.2, 1e-5, 0.05, 1.5)])
+    tails = Tail(0.05, 10.0), Tail(0.2, 0.5)
+    plane.conditions([Lane(0.05), Lane(0.2, 1e-5, 0.05, 1.5, tails)])
     plane.route([Route(0.8, tuple(stable), True), Route(0.2, tuple(new), True)])
     plane.advance(3_000.0)
     new.append(plane.start_pod(1))
