@@ -1,4 +1,4 @@
-"""Options that more than one folder of tests reads."""
+"""What more than one folder of tests reads; the option ``--kubeconfig`` is `rolloutsim.live.pytest_option`'s."""
 
 from __future__ import annotations
 
@@ -11,13 +11,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=None,
         metavar="DIR",
         help="folder of expected values, instead of the copies beside the conformance and oracle tests",
-    )
-    parser.addoption(
-        "--kubeconfig",
-        default=None,
-        metavar="FILE",
-        help="a cluster for the tests marked 'cluster', instead of the embedded API server; write it with an "
-        "equals sign, since pytest takes a path alone for one of tests: -m cluster --kubeconfig=FILE",
     )
 
 
