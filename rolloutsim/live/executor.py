@@ -21,7 +21,7 @@ from rolloutsim.engine import (
     start,
 )
 from rolloutsim.errors import ExecutorError
-from rolloutsim.live.clock import Clock
+from rolloutsim.live.clock import Clock, counted_s
 from rolloutsim.live.cluster import ClusterTraffic, ClusterWorkload
 from rolloutsim.live.complaints import DEAF_MS, Complaints
 from rolloutsim.live.hands import Doings, Hands, Onlooker, Renewing
@@ -50,7 +50,7 @@ from rolloutsim.policy.model import JobProvider, Policy, PrometheusProvider, Web
 from rolloutsim.prometheus import Server
 from rolloutsim.session import Entry
 
-__all__ = ["Ending", "Executor", "Surroundings", "ending", "instruments"]
+__all__ = ["Ending", "Executor", "Surroundings", "Turn", "ending", "instruments"]
 
 LOOK_AGAIN_MS = 2_000
 """Between two attempts to get a Lease that another executor holds."""
@@ -78,6 +78,20 @@ def ending(policy: Policy, state: State, due: int | None) -> Ending:
 
 
 @dataclass(frozen=True, slots=True)
+class Turn:
+    """One wake of the executor.
+
+    ``took_s`` : from hearing what waited to being at rest: decided, written and saved.
+    ``decided`` : the engine's deadline had come, so that it decided.
+    ``waits_since`` : the time in ms at which it began to wait for a person; None: it waits for nobody.
+    """
+
+    took_s: float
+    decided: bool
+    waits_since: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Surroundings:
     """Everything of a process that an executor needs.
 
@@ -86,7 +100,7 @@ class Surroundings:
     journal : opens the journal of this process, given its manifest.
     instruments : see `instruments`.
     holder : the identity of this process, unlike any other's.
-    heard : told every journal entry; ``note``: told in words what no entry says.
+    heard : told every journal entry; ``note``: told in words what no entry says; ``turned``: every `Turn`.
     """
 
     clock: Callable[[int], Clock]
@@ -97,6 +111,7 @@ class Surroundings:
     inbox: Inbox = field(default_factory=Inbox)
     heard: Callable[[Entry], object] = lambda entry: None
     note: Notes = lambda sentence: None
+    turned: Callable[[Turn], object] = lambda turn: None
     lease_s: int = DURATION_S
 
 
@@ -141,6 +156,7 @@ class Executor:
         self._stopping = False
         self._complaints = Complaints(around.note, around.elapsed_ms)
         self._deaf: set[Ref] = set()
+        self._waits_since: int | None = None
         self.prediction: Prediction | None = None
         """Of what is asked for; known once it has begun."""
         self.loop: Loop
@@ -326,10 +342,14 @@ class Executor:
         """
         ended = over or _ended
         while True:
+            began_s = counted_s()
             due = self.loop.turn()
+            took_s = counted_s() - began_s
             self._tell_problem()
             session = self.loop.session
             stands = ending(session.policy, session.state, session.due())
+            self._waits_since = self._waiting(stands)
+            self._around.turned(Turn(took_s, self.loop.ticked, self._waits_since))
             if self._stopping or ended(session.policy, session.state, session.due()):
                 return stands
             self.loop.wait(self._wake_at(due))
@@ -357,6 +377,15 @@ class Executor:
             return due
         renewal = self.loop.read_clock() + max(0, self._lease.renew_at_ms - self._around.elapsed_ms())
         return renewal if due is None else min(due, renewal)
+
+    def _waiting(self, stands: Ending) -> int | None:
+        """Since when a person is waited for: a pause has its time, and what a person paused has none."""
+        if stands is not Ending.WAITING:
+            return None
+        state = self.loop.session.state
+        if not state.facts.paused:
+            return min(pause.since for pause in state.status.pauses)
+        return self.loop.read_clock() if self._waits_since is None else self._waits_since
 
     def _tell_problem(self) -> None:
         """What keeps a weight from being read or verified is worth a word once it lasts."""

@@ -6,6 +6,7 @@ Names and units follow Prometheus, "Metric and label naming"; the form is its te
 from __future__ import annotations
 
 import threading
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -13,25 +14,35 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from rolloutsim.engine import Phase, State
 from rolloutsim.errors import ExecutorError
 from rolloutsim.live.decisions import Decided, Judged
+from rolloutsim.live.executor import Turn
 from rolloutsim.live.prediction import number_in
 
 __all__ = ["Exporter", "MetricsServer"]
 
+BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+"""From a decision without a write to one whose writes run into the time-out of the API."""
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class Exporter:
     """Counts what an executor decides; `text` is what Prometheus reads. Safe from any thread.
 
-    ``observed`` gives the weight that the cluster shows now, None if it cannot be told.
+    ``observed`` gives the weight that the cluster shows now, None if it cannot be told; ``now_ms`` the
+    executor's time.
     """
 
     def __init__(
-        self, rollout: str, namespace: str, policy_hash: str, observed: Callable[[], int | None]
+        self,
+        rollout: str,
+        namespace: str,
+        policy_hash: str,
+        observed: Callable[[], int | None],
+        now_ms: Callable[[], int],
     ) -> None:
         self._labels = {"rollout": rollout, "namespace": namespace}
         self._policy_hash = policy_hash
         self._observed = observed
+        self._now_ms = now_ms
         self._lock = threading.Lock()
         self._phase: Phase | None = None
         self._step: int | None = None
@@ -42,8 +53,11 @@ class Exporter:
         self._values: dict[str, float] = {}
         self._residuals: dict[str, float] = {}
         self._aborts: Counter[str] = Counter()
-        self._paused_ms = 0
-        self._paused_since: int | None = None
+        self._paused = _Waited()
+        self._manual = _Waited()
+        self._manual_since: int | None = None
+        self._took = [0] * (len(BUCKETS_S) + 1)
+        self._took_s = 0.0
         self._last_at = 0
 
     def begin(self, state: State) -> None:
@@ -52,6 +66,7 @@ class Exporter:
             self._phase, self._step = state.status.phase, state.status.step_index
             self._weight = state.facts.weight
             self._last_at = state.now
+            self._paused.goes_on(self._phase is Phase.PAUSED, self._now_ms())
 
     def tell(self, told: Decided) -> None:
         """One decision."""
@@ -70,21 +85,25 @@ class Exporter:
             if told.reason == "Aborted":
                 self._aborts["gate" if told.judged else "asked or deadline"] += 1
             if told.phase is not None:
-                self._pass_over(told.phase, told.at)
+                self._phase = told.phase
+                self._paused.goes_on(told.phase is Phase.PAUSED, told.at)
 
-    def _pass_over(self, phase: Phase, at: int) -> None:
-        if self._paused_since is not None:
-            self._paused_ms += at - self._paused_since
-        self._paused_since = at if phase is Phase.PAUSED else None
-        self._phase = phase
+    def turned(self, turn: Turn) -> None:
+        """One wake of the executor."""
+        with self._lock:
+            self._manual_since = turn.waits_since
+            self._manual.goes_on(turn.waits_since is not None, self._now_ms())
+            if turn.decided:
+                self._took[bisect_left(BUCKETS_S, turn.took_s)] += 1
+                self._took_s += turn.took_s
 
     def text(self) -> str:
         """All metrics."""
         observed = self._observed()
         with self._lock:
-            return "".join(self._families(observed))
+            return "".join(self._families(observed, self._now_ms()))
 
-    def _families(self, observed: int | None) -> Iterator[str]:
+    def _families(self, observed: int | None, now_ms: int) -> Iterator[str]:
         info = {"phase": self._phase.value if self._phase else "", "policy_hash": self._policy_hash}
         yield self._family("run_info", "gauge", "What runs.", [(info, 1.0)])
         if self._step is not None:
@@ -103,14 +122,38 @@ class Exporter:
         residuals = [({"gate": gate}, value) for gate, value in sorted(self._residuals.items())]
         about = "How far the last measurement lies above (below: negative) its predicted band; 0 inside."
         yield self._family("prediction_residual", "gauge", about, residuals)
-        paused_s = self._paused_ms / 1000
-        yield self._family("paused_seconds_total", "counter", "Time in pauses.", [({}, paused_s)])
+        yield from self._waits(now_ms)
+        yield self._durations()
         aborts = [({"reason": reason}, float(n)) for reason, n in sorted(self._aborts.items())]
         yield self._family("aborts_total", "counter", "Aborts.", aborts)
         last_s = self._last_at / 1000
         yield self._family(
             "last_decision_timestamp_seconds", "gauge", "When it last decided.", [({}, last_s)]
         )
+
+    def _waits(self, now_ms: int) -> Iterator[str]:
+        paused_s, manual_s = self._paused.total_s(now_ms), self._manual.total_s(now_ms)
+        yield self._family("paused_seconds_total", "counter", "Time in pauses.", [({}, paused_s)])
+        about = "Time in which only a person could let it go on."
+        yield self._family("manual_pause_seconds_total", "counter", about, [({}, manual_s)])
+        if self._manual_since is not None:
+            about = "Since when it waits for a person; there while it does."
+            since_s = self._manual_since / 1000
+            name = "manual_pause_start_timestamp_seconds"
+            yield self._family(name, "gauge", about, [({}, since_s)])
+
+    def _durations(self) -> str:
+        """The histogram of `Turn.took_s`; a bucket counts all that took no longer than its ``le``."""
+        name = "rolloutsim_decision_seconds"
+        about = "From hearing facts to having decided, written and saved."
+        lines = [f"# HELP {name} {about}", f"# TYPE {name} histogram"]
+        total = 0
+        for bound, count in zip((*map(repr, BUCKETS_S), "+Inf"), self._took, strict=True):
+            total += count
+            lines.append(f"{name}_bucket{_labelled({**self._labels, 'le': bound})} {total}")
+        lines.append(f"{name}_sum{_labelled(self._labels)} {self._took_s!r}")
+        lines.append(f"{name}_count{_labelled(self._labels)} {total}")
+        return "\n".join(lines) + "\n"
 
     def _family(self, name: str, kind: str, about: str, samples: list[tuple[dict[str, str], float]]) -> str:
         if not samples:
@@ -119,6 +162,23 @@ class Exporter:
         for labels, value in samples:
             lines.append(f"rolloutsim_{name}{_labelled({**self._labels, **labels})} {value!r}")
         return "\n".join(lines).replace(" nan", " NaN") + "\n"
+
+
+class _Waited:
+    """How long something lasted, all times together, the present one included."""
+
+    def __init__(self) -> None:
+        self._ms = 0
+        self._since: int | None = None
+
+    def goes_on(self, lasts: bool, at: int) -> None:
+        """From this time in ms on it lasts, or does not."""
+        if self._since is not None:
+            self._ms += max(0, at - self._since)
+        self._since = at if lasts else None
+
+    def total_s(self, at: int) -> float:
+        return (self._ms + (0 if self._since is None else max(0, at - self._since))) / 1000
 
 
 class MetricsServer:

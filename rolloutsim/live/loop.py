@@ -130,6 +130,8 @@ class Loop:
         self._shared = shared
         self._unsure: set[Action] = set()
         """Writes of unknown fate, without their ids: what they asked for may show at any time."""
+        self.ticked = False
+        """Whether the engine's deadline had come in the last turn."""
         self._at = state.now
         self._ahead_ms = clock.ahead_ms()
         self._seq = -1
@@ -150,7 +152,8 @@ class Loop:
         at = self.read_clock()
         self.listen()
         due = self.session.due()
-        if due is not None and due <= at:
+        self.ticked = due is not None and due <= at
+        if self.ticked:
             due = self.session.settle(at, self._perform)
         self._rest()
         times = [time for time in (due, self._save_at) if time is not None]

@@ -28,6 +28,7 @@ from rolloutsim.engine import (
 )
 from rolloutsim.errors import InputError
 from rolloutsim.live.decisions import Decided, decided, entries_of
+from rolloutsim.live.executor import Turn
 from rolloutsim.live.exporter import Exporter
 from rolloutsim.live.port import DEPLOYMENT
 from rolloutsim.live.prediction import Band, Expected, Foreseen, GateBand, Prediction, band_at, band_text
@@ -79,7 +80,7 @@ def test_entries_survive_a_trace() -> None:
 
 
 def test_metrics_are_escaped_and_never_half() -> None:
-    exporter = Exporter('a"b\\', "n", "sha256:1", lambda: None)
+    exporter = Exporter('a"b\\', "n", "sha256:1", lambda: None, lambda: 0)
     text = exporter.text()
     assert 'rollout="a\\"b\\\\"' in text
     assert "weight" not in text
@@ -90,6 +91,57 @@ def test_metrics_are_escaped_and_never_half() -> None:
     assert told is not None
     exporter.tell(told)
     assert 'gate_value{rollout="a\\"b\\\\",namespace="n",gate="e"} NaN' in exporter.text()
+
+
+def value_of(exporter: Exporter, name: str, labels: str = "") -> float | None:
+    """The value of one sample; None if it is not there."""
+    for line in exporter.text().splitlines():
+        sample, _, value = line.rpartition(" ")
+        if sample.startswith(f"rolloutsim_{name}{{") and labels in sample:
+            return float(value)
+    return None
+
+
+def test_what_a_decision_takes_is_a_histogram() -> None:
+    exporter = Exporter("api", "shop", "sha256:1", lambda: None, lambda: 0)
+    assert value_of(exporter, "decision_seconds_count") == 0
+    for took_s, decided_then in ((0.001, True), (0.3, True), (99.0, True), (0.002, False)):
+        exporter.turned(Turn(took_s, decided_then, None))
+    assert value_of(exporter, "decision_seconds_count") == 3
+    assert value_of(exporter, "decision_seconds_sum") == pytest.approx(99.301)
+    counts = {le: value_of(exporter, "decision_seconds_bucket", f'le="{le}"') for le in (0.001, 0.25, 0.5)}
+    assert counts == {0.001: 1, 0.25: 1, 0.5: 2}
+    assert value_of(exporter, "decision_seconds_bucket", 'le="30.0"') == 2
+    assert value_of(exporter, "decision_seconds_bucket", 'le="+Inf"') == 3
+
+
+def test_waiting_for_a_person_is_counted_while_it_lasts() -> None:
+    now = [50_000]
+    exporter = Exporter("api", "shop", "sha256:1", lambda: None, lambda: now[0])
+    start = "manual_pause_start_timestamp_seconds"
+    assert value_of(exporter, "manual_pause_seconds_total") == 0
+    assert value_of(exporter, start) is None
+    # the pause is older than this process, which counts its own time only
+    exporter.turned(Turn(0.0, True, 20_000))
+    now[0] = 57_000
+    assert value_of(exporter, "manual_pause_seconds_total") == 7
+    assert value_of(exporter, start) == 20
+    exporter.turned(Turn(0.0, False, 20_000))
+    now[0] = 60_000
+    exporter.turned(Turn(0.0, True, None))
+    now[0] = 90_000
+    assert value_of(exporter, "manual_pause_seconds_total") == 10
+    assert value_of(exporter, start) is None
+
+
+def test_a_pause_is_counted_while_it_lasts() -> None:
+    now = [0]
+    exporter = Exporter("api", "shop", "sha256:1", lambda: None, lambda: now[0])
+    told = decided(POLICY, Entry(1, Tick(1000), (), (PhaseChanged(Phase.PAUSED, "x", 0),)))
+    assert told is not None
+    exporter.tell(told)
+    now[0] = 4_000
+    assert value_of(exporter, "paused_seconds_total") == 3
 
 
 def test_the_log_keeps_the_last_step_and_weight() -> None:
@@ -200,7 +252,7 @@ def test_a_measurement_beside_what_was_predicted(
     told = decided(POLICY, Entry(1, Tick(began_ms + at_s * 1000), (), (taken,)), PREDICTION, began_ms)
     assert told is not None
     assert told.sentence.endswith(words)
-    out, exporter = StringIO(), Exporter("api", "shop", "sha256:1", lambda: None)
+    out, exporter = StringIO(), Exporter("api", "shop", "sha256:1", lambda: None, lambda: 0)
     DecisionLog(out, "api", "shop").tell(told)
     assert json.loads(out.getvalue())["gates"][0]["predicted"] == [0, 0.5 if at_s >= 60 else 0.1]
     exporter.tell(told)

@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -482,6 +483,11 @@ def test_metrics_of_the_executor(shop: Stage) -> None:
     assert values["rolloutsim_weight", 'kind="desired"'] == "20.0"
     assert values["rolloutsim_step_index", ""] == "1.0"
     assert values["rolloutsim_run_info", 'phase="Paused"'] == "1.0"
+    assert float(values["rolloutsim_decision_seconds_count", ""]) > 0
+    assert 0 < float(values["rolloutsim_decision_seconds_sum", ""]) < 60
+    assert float(values["rolloutsim_manual_pause_seconds_total", ""]) >= 0
+    waits_s = time.time() - float(values["rolloutsim_manual_pause_start_timestamp_seconds", ""])
+    assert 0 <= waits_s < 60
 
 
 @pytest.mark.cluster
