@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
+from itertools import count
 from typing import TYPE_CHECKING, Any, TextIO
 
 from rolloutsim.cli.cluster import Site, say
@@ -14,9 +15,10 @@ from rolloutsim.errors import ExecutorError
 if TYPE_CHECKING:
     from rolloutsim.cli.manner import Manner
     from rolloutsim.engine import State
-    from rolloutsim.live.executor import Executor
+    from rolloutsim.live.executor import Executor, Turn
+    from rolloutsim.live.exporter import Exporter
     from rolloutsim.live.journal import Journal
-    from rolloutsim.live.telling import DecisionLog
+    from rolloutsim.live.telling import DecisionLog, EventWriter
     from rolloutsim.policy.model import Policy
 
 __all__ = ["Audience"]
@@ -37,7 +39,10 @@ class Audience:
         self._stack = ExitStack()
         self._log: DecisionLog | None = None
         self._executor: Executor | None = None
+        self._exporter: Exporter | None = None
         self._screen: Any = None
+        self._events: EventWriter | None = None
+        self._notes = count(1)
 
     def __enter__(self) -> Audience:
         return self
@@ -75,17 +80,21 @@ class Audience:
         events.begin(run)
         self._stack.callback(events.close)
         self.teller.listeners.append(events.tell)
+        self._events = events
         permit = self._manner.permit
         if permit is not None:
             sentence = f"{permit['how']}: {permit.get('reason') or permit.get('certificate') or ''}"
             events.write(at, "Permitted", sentence, "permit", warning=permit["how"] != "certificate")
 
     def _begin_metrics(self, policy: Policy, state: State) -> None:
+        from rolloutsim.live.clock import SystemClock
         from rolloutsim.live.exporter import Exporter, MetricsServer
         from rolloutsim.policy import digest
 
-        exporter = Exporter(self._name, self._namespace, digest(policy), self._observed_weight)
+        now_ms = SystemClock(state.now).now_ms
+        exporter = Exporter(self._name, self._namespace, digest(policy), self._observed_weight, now_ms)
         exporter.begin(state)
+        self._exporter = exporter
         server = MetricsServer(self._manner.metrics, exporter.text)
         self._stack.callback(server.close)
         self.teller.listeners.append(exporter.tell)
@@ -118,12 +127,20 @@ class Audience:
             self.teller.listeners.append(self._screen.tell)
             self._stack.enter_context(self._screen)
 
+    def turned(self, turn: Turn) -> None:
+        """The executor woke, and is at rest again."""
+        if self._exporter is not None:
+            self._exporter.turned(turn)
+
     def note(self, sentence: str) -> None:
         """Something that is no decision."""
         from rolloutsim.live.clock import SystemClock
 
+        at_ms = SystemClock().now_ms()
         if self._log is not None:
-            self._log.note(SystemClock().now_ms(), sentence)
+            self._log.note(at_ms, sentence)
+        if self._events is not None:
+            self._events.write(at_ms, "Noted", sentence, f"note-{next(self._notes)}", warning=True)
         if self._screen is not None:
             self._screen.note(sentence)
         elif self._manner.plain:

@@ -93,6 +93,7 @@ def _surroundings(
         inbox=inbox,
         heard=audience.teller.hear,
         note=audience.note,
+        turned=audience.turned,
     )
 
 
@@ -172,7 +173,8 @@ def _ended(name: str, stands: Ending, stop: _Stop, executor: Executor) -> Exit:
     """Say how it ended, in one line on standard output."""
     from rolloutsim.live.executor import Ending
 
-    status = executor.loop.session.state.status
+    state = executor.loop.session.state
+    status = state.status
     if stands is Ending.PROMOTED:
         sys.stdout.write(f"promoted: {status.stable} is stable\n")
         return Exit.FINE
@@ -185,7 +187,7 @@ def _ended(name: str, stands: Ending, stop: _Stop, executor: Executor) -> Exit:
         why = "no time left" if stop.code is Exit.TIMEOUT else "interrupted"
         sys.stdout.write(f"{why} at {where}: {name} stays as it is; {ways}\n")
         return stop.code
-    sys.stdout.write(
-        f"waiting at {where}: {status.message}; rolloutsim promote {name}, then resume; or abort\n"
-    )
+    verb = "unpause" if state.facts.paused else "promote"
+    said = f": {status.message}" if status.message else ""
+    sys.stdout.write(f"waiting at {where}{said}; rolloutsim {verb} {name}, then resume; or abort\n")
     return Exit.WAITING

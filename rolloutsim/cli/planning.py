@@ -69,7 +69,7 @@ def make_plan(
     from rolloutsim.live.routers import router_for
     from rolloutsim.live.state import StateStore
     from rolloutsim.live.warnings import find_warnings
-    from rolloutsim.live.workload import SlotPair
+    from rolloutsim.live.workload import SlotPair, look
 
     namespace = namespace_of(site, policy)
     slots, router = SlotPair(site.api, policy, namespace), router_for(site.api, policy, namespace)
@@ -84,6 +84,9 @@ def make_plan(
             lacking(missing)
         raise
     _check(policy, found, stable, revision)
+    full = slots.occupied(look(site.api, slots.refs), revision, stable)
+    if full:
+        fail(full, Exit.WAITING)
     fields = fields_of(policy, namespace, content)
     release = Release(policy, revision, {revision: content}, fields, prediction)
     warnings = [str(warning) for warning in find_warnings(site.api, policy, namespace, router)]

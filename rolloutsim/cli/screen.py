@@ -13,7 +13,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from rolloutsim.cli.status import ago
+from rolloutsim.cli.status import ago, waits_for
 from rolloutsim.engine import awaits_person
 from rolloutsim.engine.pauses import pause_end
 from rolloutsim.engine.steps import step_text
@@ -98,7 +98,7 @@ class Screen:
             yield Text(f"weight {observed}" + (f"  {said}" if said else ""))
         until = pause_end(policy, status)
         if awaits_person(policy, state):
-            yield Text("waits for a person: rolloutsim promote, or rolloutsim abort", style="yellow")
+            yield Text(waits_for(policy.name, paused=state.facts.paused), style="yellow")
         elif until is not None:
             yield Text(f"pause ends in {ago(until - time.time_ns() // 1_000_000)}")  # noqa: TID251
         if status.message:

@@ -19,7 +19,7 @@ from rolloutsim.errors import ExecutorError, InputError, Position
 if TYPE_CHECKING:
     from rolloutsim.live.standing import Gate, Standing
 
-__all__ = ["ago", "explain", "status", "status_lines"]
+__all__ = ["ago", "explain", "status", "status_lines", "waits_for"]
 
 LOOK_AGAIN_S = 1.0
 
@@ -117,8 +117,6 @@ def status_lines(now: Standing, *, steady: bool = False) -> Iterator[str]:
     yield head
     if now.message or now.phase:
         yield "  " + ": ".join(part for part in (now.phase, now.message) if part)
-    if now.paused_by_person:
-        yield f"  paused by a person; rolloutsim unpause {now.rollout}"
     yield from _next(now, steady)
     if now.problem:
         yield f"  problem: {now.problem}"
@@ -142,12 +140,23 @@ def _next(now: Standing, steady: bool) -> Iterator[str]:
     match now.stands:
         case Stands.INTERRUPTED:
             age = "" if steady or not now.saved_at else f", last saved {ago(now_ms() - now.saved_at)} ago"
-            ways = f"rolloutsim resume {now.rollout}, or rolloutsim abort {now.rollout}"
-            yield f"  nobody executes it{age}; {ways}"
+            paused = "paused by a person, and " if now.paused_by_person else ""
+            first = f"rolloutsim unpause {now.rollout}, then " if now.paused_by_person else ""
+            ways = f"{first}rolloutsim resume {now.rollout}; or rolloutsim abort {now.rollout}"
+            yield f"  {paused}nobody executes it{age}: {ways}"
         case Stands.WAITING:
-            yield f"  waits for a person: rolloutsim promote {now.rollout}, or rolloutsim abort {now.rollout}"
+            yield f"  {waits_for(now.rollout, paused=now.paused_by_person)}"
         case Stands.GOING_ON if now.waits_until is not None and not steady:
             yield f"  pause ends in {ago(now.waits_until - now_ms())}"
+
+
+def waits_for(name: str, *, paused: bool) -> str:
+    """That a rollout waits for a person, and what that person may type.
+
+    ``paused``: by ``pause``, so that ``unpause`` lets it go on as it was; else by its policy.
+    """
+    why, verb = ("paused by a person", "unpause") if paused else ("waits for a person", "promote")
+    return f"{why}: rolloutsim {verb} {name}, or rolloutsim abort {name}"
 
 
 def _gate(gate: Gate) -> Iterator[str]:

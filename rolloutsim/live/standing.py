@@ -21,11 +21,11 @@ from rolloutsim.live.executor import Ending, ending
 from rolloutsim.live.journal import API_VERSION
 from rolloutsim.live.memory import command_of
 from rolloutsim.live.plan import underway
-from rolloutsim.live.port import LEASE, Kubernetes, NotFound, Ref
+from rolloutsim.live.port import LEASE, Kubernetes, NotFound, Ref, Refused
 from rolloutsim.live.prediction import Prediction, released_ms
 from rolloutsim.live.release import Release, release_of
 from rolloutsim.live.routers import router_for
-from rolloutsim.live.slots import holding
+from rolloutsim.live.slots import Objects, holding
 from rolloutsim.live.state import Saved, StateStore
 from rolloutsim.live.workload import SlotPair, look
 from rolloutsim.policy import digest
@@ -179,6 +179,9 @@ def _standing(
     slots, router = SlotPair(api, policy, namespace), router_for(api, policy, namespace)
     objects = look(api, tuple(dict.fromkeys((*slots.refs, *router.watches))))
     routed, two = router.read(objects), slots.read(objects)
+    problems = [routed.problem]
+    if underway(state):
+        problems.append(_occupied(slots, objects, state))
     strategy = policy.strategy
     steps = strategy.steps if isinstance(strategy, Canary) else ()
     index = status.step_index
@@ -204,7 +207,7 @@ def _standing(
         weight=None if routing is None else (status.weights.canary if status.weights else state.facts.weight),
         observed_weight=routed.weighed.weight,
         max_weight=routing.max_weight if routing else 100,
-        problem=routed.problem,
+        problem="; ".join(filter(None, problems)),
         stable=status.stable,
         current=status.current,
         paused_by_person=state.facts.paused,
@@ -216,6 +219,14 @@ def _standing(
         pods=tuple(pods),
         gates=tuple(gate for run in state.runs for gate in _gates(run, state, release.prediction)),
     )
+
+
+def _occupied(slots: SlotPair, objects: Objects, state: State) -> str:
+    """Why what is asked for is not in its slot yet, in words."""
+    try:
+        return slots.occupied(objects, state.facts.asked, state.status.stable)
+    except Refused as error:
+        return str(error)
 
 
 def _stands(policy: Policy, state: State, holder: Holder | None) -> Stands:

@@ -114,6 +114,19 @@ class SlotPair:
             answered = patch_read(self.api, idle.ref, body, [change], dry_run=True)
         return template_id(answered["spec"]["template"], {*selector_labels(answered), self._label})
 
+    def occupied(self, objects: Objects, revision: str, stable: str) -> str:
+        """Why ``revision`` cannot go into the idle slot yet, and what to do; "" if nothing is in its way.
+
+        Raises
+        ------
+        Refused : neither slot holds ``stable``.
+        """
+        slots = self.read(objects)
+        if holding(slots, revision) is not None:
+            return ""
+        idle = self._other(slots, stable)
+        return "" if idle.empty else self._full(idle, revision)
+
     def autoscaled(self) -> tuple[str, ...]:
         """Names of the autoscalers that act on a slot: two masters of one number."""
         names = {ref.name for ref in self.refs}
@@ -225,10 +238,11 @@ class SlotPair:
     def kubectl(self, revision: str, replicas: int) -> tuple[str, ...]:
         """What a person would type instead of `scale`."""
         slot = holding(self.now(), revision)
-        if slot is None:
-            return ()
-        name = shlex.quote(slot.ref.name)
-        return (f"kubectl -n {shlex.quote(self._namespace)} scale deployment {name} --replicas={replicas}",)
+        return () if slot is None else (self._scaling(slot, replicas),)
+
+    def _scaling(self, slot: Slot, replicas: int) -> str:
+        where, name = shlex.quote(self._namespace), shlex.quote(slot.ref.name)
+        return f"kubectl -n {where} scale deployment {name} --replicas={replicas}"
 
     # --- checks -----------------------------------------------------------------------------------
 
@@ -247,9 +261,22 @@ class SlotPair:
             raise Refused(
                 f"somebody changed the template of {slot.ref} while it has pods; undo that, or abort"
             )
-        raise Refused(
-            f"{slot.ref} still has pods of the revision {slot.revision}, and {revision} is a third one; "
-            "wait until it is scaled down, or abort"
+        raise Refused(self._full(slot, revision))
+
+    def _full(self, slot: Slot, revision: str) -> str:
+        """That a slot has pods of another revision, and how they go away."""
+        strategy = self._policy.strategy
+        assert isinstance(strategy, Canary | BlueGreen)
+        by_hand = self._scaling(slot, 0)
+        way = f"a scale-down delay of 0 s keeps them for ever, so end them with: {by_hand}"
+        if 0 not in (strategy.scale_down_delay_ms, strategy.abort_scale_down_delay_ms):
+            way = (
+                "an executor ends them after their scale-down delay, see rolloutsim status "
+                f"{self._policy.name}; at once: {by_hand}"
+            )
+        return (
+            f"{slot.ref} still has pods of the revision {slot.revision} and has to be empty before "
+            f"{revision} goes in; {way}"
         )
 
     # --- bodies -----------------------------------------------------------------------------------

@@ -248,6 +248,29 @@ def test_pause_and_unpause(shop: Stage) -> None:
 
 
 @pytest.mark.slow
+def test_what_is_typed_depends_on_who_paused(shop: Stage) -> None:
+    process = shop.run()
+    shop.waits_at(20)
+    policy_paused = shop.verb("status", "api").output
+    assert "waits for a person: rolloutsim promote api, or rolloutsim abort api" in policy_paused
+    assert "unpause" not in policy_paused
+    assert shop.verb("pause", "api").exit_code == 0
+    person_paused = shop.verb("status", "api").output
+    assert "paused by a person: rolloutsim unpause api, or rolloutsim abort api" in person_paused
+    assert "promote" not in person_paused
+    process.terminate()
+    assert shop.finish(process)[0] == 130
+    nobody = shop.verb("status", "api").output
+    assert "paused by a person, and nobody executes it" in nobody
+    assert "rolloutsim unpause api, then rolloutsim resume api; or rolloutsim abort api" in nobody
+    assert shop.verb("resume", "api", "--no-wait").output.count("rolloutsim unpause api, then resume") == 1
+    assert shop.verb("unpause", "api").exit_code == 6
+    resumed = shop.verb("resume", "api", "--no-wait")
+    assert resumed.exit_code == 6
+    assert "rolloutsim promote api, then resume" in resumed.output
+
+
+@pytest.mark.slow
 def test_full_promotion_skips_the_rest(shop: Stage) -> None:
     process = shop.run()
     shop.waits_at(20)
