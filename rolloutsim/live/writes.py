@@ -1,4 +1,11 @@
-"""Writes that hold only for what was read."""
+"""Writes that hold only for what was read. All of them name the field manager ``rolloutsim``.
+
+They are patches, not server-side apply: a revision replaces a pod template whole, and apply would keep in it
+what other managers once set; ``backendRefs`` and a Service's ``selector`` can be owned only as a whole, and
+we change one weight, one key; after ``kubectl scale`` an unforced apply would fail in mid-rollout.
+
+Source: Kubernetes, "Server-Side Apply" (merge strategies, conflicts).
+"""
 
 from __future__ import annotations
 
