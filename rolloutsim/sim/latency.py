@@ -65,17 +65,24 @@ def _lognormal_shares(latency: Latency, factor: float, bounds_s: tuple[float, ..
     return np.diff(np.array([0.0, *below, 1.0]))
 
 
-def residual_s(latency: Latency, grace_s: float) -> float:
+def residual_s(latency: Latency, paces: Paces, grace_s: float) -> float:
     """Mean time by which a request outlasts a grace time, ``E[(S - g)+]``.
 
     So many requests per request per second are in flight at a pod and will still be so after the grace
     (stationary load): those are cut.
     """
+    return sum(
+        share * _lognormal_residual_s(latency.median_s * factor, latency.sigma, grace_s)
+        for share, factor in paces
+    )
+
+
+def _lognormal_residual_s(median_s: float, sigma: float, grace_s: float) -> float:
+    mean_s = median_s * math.exp(sigma**2 / 2.0)
     if grace_s <= 0.0:
-        return latency.median_s * math.exp(latency.sigma**2 / 2.0)
-    d = (math.log(latency.median_s / grace_s) + latency.sigma**2) / latency.sigma
-    upper = latency.median_s * math.exp(latency.sigma**2 / 2.0) * _normal_cdf(d)
-    return max(0.0, upper - grace_s * _normal_cdf(d - latency.sigma))
+        return mean_s
+    d = (math.log(median_s / grace_s) + sigma**2) / sigma
+    return max(0.0, mean_s * _normal_cdf(d) - grace_s * _normal_cdf(d - sigma))
 
 
 def _normal_cdf(z: float) -> float:

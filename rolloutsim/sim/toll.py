@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from rolloutsim.sim.connections import ConnectionLedger
-from rolloutsim.sim.latency import residual_s
+from rolloutsim.sim.latency import Paces, residual_s
 from rolloutsim.sim.scenario import Release, Service
 from rolloutsim.sim.schema_state import SchemaState
 from rolloutsim.sim.sessions import SessionLedger
@@ -30,7 +30,8 @@ class Sight:
 
     ``shares`` of all requests that the stable and the new version serve; ``weight`` is the nominal share
     of the new one. ``bad`` are the probabilities that a request to either is bad, ``usual`` what it would
-    be if nothing but this service and its dependencies were at work. ``pods`` serve, of each version.
+    be if nothing but this service and its dependencies were at work. ``pods`` serve, of each version, at
+    these ``paces``.
     """
 
     at_ms: int
@@ -39,6 +40,7 @@ class Sight:
     bad: tuple[float, float]
     usual: float
     pods: tuple[int, int]
+    paces: tuple[Paces, Paces]
 
 
 class Toll:
@@ -90,7 +92,7 @@ class Toll:
         if drain is not None:
             load = rate_rps * self._seen.shares[version] * gone / before
             late_s = drain.grace_ms / 1000.0
-            self.cut_in_flight += load * residual_s(self._service.latency, late_s)
+            self.cut_in_flight += load * residual_s(self._service.latency, self._seen.paces[version], late_s)
         if self.connections is not None:
             self._charge(now_ms)
             self.connections.deleted(now_ms, version, gone / before)

@@ -439,7 +439,8 @@ class World:
     ) -> None:
         wrong = self._beside.wrong_rate(self._conditions)
         bads = (bad[0], 1.0 - (1.0 - bad[1]) * (1.0 - wrong))
-        self.toll.see(Sight(now, self._all_shares, weight, bads, bad[0] - extra, pods))
+        paces = (self._conditions[0].paces, self._conditions[1].paces)
+        self.toll.see(Sight(now, self._all_shares, weight, bads, bad[0] - extra, pods, paces))
 
     def _look_for_harm(self, bad: tuple[float, float], stable: float, new: float, extra: float) -> None:
         worse, nowhere = bad[1] - bad[0], max(0.0, 1.0 - stable - new)

@@ -18,10 +18,21 @@ from rolloutsim.policy import load_policy_text
 from rolloutsim.policy.model import BlueGreen, IntOrPercent, Policy, RollingUpdate
 from rolloutsim.sim.cluster import Cluster, DeploymentController
 from rolloutsim.sim.dataplane import Conditions, DataPlane
+from rolloutsim.sim.latency import PLAIN, Tail, paces, residual_s
 from rolloutsim.sim.platform import Cluster as ClusterModel
 from rolloutsim.sim.platform import Controller, Delay, Drain, Split
 from rolloutsim.sim.run import play, simulate
-from rolloutsim.sim.scenario import ConstantRate, Fault, FaultKind, Release, Scenario, Service, Traffic
+from rolloutsim.sim.scenario import (
+    ConstantRate,
+    Fault,
+    FaultKind,
+    Latency,
+    Release,
+    Scenario,
+    Service,
+    Traffic,
+)
+from rolloutsim.sim.toll import Sight, Toll
 
 QUARTER = IntOrPercent(25, True)
 REAL = Controller(sync_ms=20, qps=20.0, burst=30)
@@ -160,20 +171,35 @@ def test_a_rolling_update_without_a_pre_stop_hook_loses_requests_and_with_one_do
 
 def test_requests_in_flight_are_cut_when_the_grace_time_is_short():
     """Stationary load: rate times the mean time by which a request outlasts the grace."""
-    from rolloutsim.sim.latency import residual_s
-    from rolloutsim.sim.scenario import Latency
-
     latency = Latency(0.06, 0.6)
     samples = np.exp(
         math.log(0.06) + 0.6 * np.random.Generator(np.random.Philox(key=3)).standard_normal(400_000)
     )
     for grace in (0.0, 0.02, 0.1, 0.3):
-        assert residual_s(latency, grace) == pytest.approx(np.maximum(samples - grace, 0).mean(), rel=0.03)
+        usual = np.maximum(samples - grace, 0).mean()
+        hit = np.maximum(20.0 * samples - grace, 0).mean()
+        assert residual_s(latency, PLAIN, grace) == pytest.approx(usual, rel=0.03)
+        slow = paces(1.0, (Tail(0.25, 20.0),))
+        assert residual_s(latency, slow, grace) == pytest.approx(0.75 * usual + 0.25 * hit, rel=0.03)
     scenario = world(drain=Drain(endpoints=Delay(0), grace_ms=0))
     policy = load_policy_text(DEPLOYMENT.replace("progressDeadlineSeconds: 6", "progressDeadlineSeconds: 60"))
     assert simulate(policy, scenario, runs=4).runs["cut_requests"].min() > 10.0
     long = world(drain=Drain(endpoints=Delay(0), grace_ms=30_000))
     assert simulate(policy, long, runs=4).runs["cut_requests"].max() < 1e-6
+
+
+def test_of_a_slow_version_more_requests_are_in_flight_when_its_pods_end():
+    """Two of four pods, a fifth of 100 requests per second; a tenth of these take twenty times as long."""
+    service = Service("api", Traffic(ConstantRate(100.0)))
+    service = replace(service, cluster=ClusterModel(drain=Drain(endpoints=Delay(0), grace_ms=0)))
+    toll = Toll(service, Release("r"), lambda wait_ms, do: None, lambda: None)
+    slow = paces(1.0, (Tail(0.1, 20.0),))
+    toll.see(Sight(0, (0.8, 0.2), 0.2, (0.0, 0.0), 0.0, (4, 4), (PLAIN, slow)))
+    mean_s = 0.06 * math.exp(0.6**2 / 2)
+    toll.deleted(1_000, 0, 2, 4, 100.0)
+    assert toll.cut_in_flight == pytest.approx(40.0 * mean_s)
+    toll.deleted(2_000, 1, 2, 4, 100.0)
+    assert toll.cut_in_flight == pytest.approx(40.0 * mean_s + 10.0 * mean_s * (0.9 + 0.1 * 20.0))
 
 
 def split(kind, weight, requests=10_000):
