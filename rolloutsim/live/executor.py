@@ -35,7 +35,7 @@ from rolloutsim.live.memory import ClusterMemory, NoMemory
 from rolloutsim.live.observer import Observer
 from rolloutsim.live.port import LEASE, ApiError, Kubernetes, Object, Ref
 from rolloutsim.live.prediction import Prediction
-from rolloutsim.live.queries import PrometheusQueries, web_check
+from rolloutsim.live.queries import PrometheusQueries, WebChecks
 from rolloutsim.live.recovery import snapshot, take_up
 from rolloutsim.live.reflector import Reflector
 from rolloutsim.live.release import Release, release_of
@@ -123,7 +123,7 @@ def instruments(
     return {
         PrometheusProvider: queries,
         GatedCounts: queries,
-        WebProvider: web_check,
+        WebProvider: WebChecks(),
         JobProvider: JobRunner(api, namespace, {OWNER_LABEL: rollout}),
     }
 

@@ -6,6 +6,7 @@ Settings and meaning are those of Argo Rollouts (``metricproviders/prometheus`` 
 from __future__ import annotations
 
 import json
+import ssl
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -18,11 +19,12 @@ from rolloutsim.engine import MeasureError, Outcome
 from rolloutsim.engine.counting import count_arms
 from rolloutsim.live.jsonpath import first_match
 from rolloutsim.live.measure import Question
+from rolloutsim.live.trust import Trust
 from rolloutsim.policy.gated import GatedCounts
 from rolloutsim.policy.model import PrometheusProvider, WebProvider
 from rolloutsim.prometheus import Prometheus, Server, read_limited, refuse_in_the_clear
 
-__all__ = ["PrometheusQueries", "web_check"]
+__all__ = ["PrometheusQueries", "WebChecks"]
 
 MAX_WEB_ANSWER = 1 << 20
 """Bytes of a web check's answer."""
@@ -37,6 +39,7 @@ class PrometheusQueries:
 
     def __init__(self, servers: Mapping[str, Server]) -> None:
         self._servers = dict(servers)
+        self._trust = Trust()
 
     def __call__(self, question: Question) -> Outcome:
         provider = question.request.provider
@@ -57,7 +60,9 @@ class PrometheusQueries:
             ca_file=known.ca_file,
             insecure=known.insecure or bool(settings.get("insecure")),
         )
-        client = Prometheus(server)
+        secure = urlsplit(server.address).scheme == "https"
+        trust = self._trust.context(server.ca_file, insecure=server.insecure) if secure else None
+        client = Prometheus(server, trust)
         try:
             return _asked(client, question)
         finally:
@@ -77,13 +82,22 @@ def _asked(client: Prometheus, question: Question) -> Outcome:
     return client.instant(provider.query, question.at_ms, provider.timeout_ms)
 
 
-def web_check(question: Question) -> Outcome:
-    """One HTTP request; its JSON answer at ``jsonPath``, or its text if it is no JSON.
+class WebChecks:
+    """One HTTP request; its JSON answer at ``jsonPath``, or its text if it is no JSON."""
 
-    Raises
-    ------
-    ExecutorError : a secret would travel in the clear.
-    """
+    def __init__(self) -> None:
+        self._trust = Trust()
+
+    def __call__(self, question: Question) -> Outcome:
+        """Raises ExecutorError if a secret would travel in the clear."""
+        provider = question.request.provider
+        assert isinstance(provider, WebProvider)
+        insecure = bool(json.loads(provider.settings_json).get("insecure", False))
+        secure = urlsplit(provider.url).scheme == "https"
+        return _web_check(question, self._trust.context(insecure=insecure) if secure else False)
+
+
+def _web_check(question: Question, trust: ssl.SSLContext | bool) -> Outcome:
     provider = question.request.provider
     assert isinstance(provider, WebProvider)
     settings = json.loads(provider.settings_json)
@@ -103,7 +117,7 @@ def web_check(question: Question) -> Outcome:
     ends_s = time.monotonic() + timeout_s  # noqa: TID251 - how long to wait for a server is no decision
     try:
         with (
-            httpx.Client(verify=not settings.get("insecure", False)) as client,
+            httpx.Client(verify=trust) as client,
             client.stream(
                 settings.get("method") or "GET", url, headers=headers, timeout=timeout_s, **content
             ) as response,

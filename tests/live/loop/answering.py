@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -21,9 +23,9 @@ Answer = tuple[int, str]
 
 
 class Answering:
-    """``answer`` is called with each request, from the server's thread."""
+    """``answer`` is called with each request, from the server's thread. ``tls``: certificate and key."""
 
-    def __init__(self, answer: Callable[[Asked], Answer]) -> None:
+    def __init__(self, answer: Callable[[Asked], Answer], tls: tuple[Path, Path] | None = None) -> None:
         self.asked: list[Asked] = []
         outer = self
 
@@ -45,12 +47,18 @@ class Answering:
                 """Nothing."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._scheme = "http"
+        if tls is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*tls)
+            self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
+            self._scheme = "https"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
         self._thread.start()
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
+        return f"{self._scheme}://127.0.0.1:{self._server.server_address[1]}"
 
     def close(self) -> None:
         self._server.shutdown()
@@ -59,8 +67,8 @@ class Answering:
 
 
 @contextmanager
-def answering(answer: Callable[[Asked], Answer]) -> Iterator[Answering]:
-    server = Answering(answer)
+def answering(answer: Callable[[Asked], Answer], tls: tuple[Path, Path] | None = None) -> Iterator[Answering]:
+    server = Answering(answer, tls)
     try:
         yield server
     finally:

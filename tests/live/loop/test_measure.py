@@ -17,7 +17,7 @@ from rolloutsim.errors import ExecutorError
 from rolloutsim.live.inbox import Inbox
 from rolloutsim.live.jsonpath import first_match
 from rolloutsim.live.measure import Instrument, Measurer, Question
-from rolloutsim.live.queries import PrometheusQueries, web_check
+from rolloutsim.live.queries import PrometheusQueries, WebChecks
 from rolloutsim.policy.model import OtherProvider, PrometheusProvider, SecretArgument, WebProvider
 from rolloutsim.prometheus import Server
 from tests.live.loop.answering import Answer, Asked, answering
@@ -200,7 +200,7 @@ def web(answer: Any, **settings: Any) -> Outcome:
         json_path = settings.pop("json_path", "{$}")
         timeout_ms = settings.pop("timeout_ms", 5_000)
         provider = WebProvider(server.url + "/check", json_path, timeout_ms, json.dumps(settings))
-        return web_check(question(provider))
+        return WebChecks()(question(provider))
 
 
 def test_a_web_check_finds_a_value() -> None:
@@ -247,7 +247,7 @@ def test_a_web_check_that_takes_too_long() -> None:
 
 @pytest.mark.parametrize("url", ["file:///etc/passwd", "no address", "http://nowhere.invalid/?key=s3cret"])
 def test_a_web_check_of_no_web_address(url: str) -> None:
-    outcome = web_check(question(WebProvider(url, timeout_ms=500)))
+    outcome = WebChecks()(question(WebProvider(url, timeout_ms=500)))
     assert isinstance(outcome, MeasureError)
     assert "s3cret" not in outcome.message
 
