@@ -43,6 +43,19 @@ def verify(
             show_default=False,
         ),
     ] = None,
+    service: Annotated[
+        Path | None,
+        typer.Option(
+            "--service", "-s", help="The service on which it has to have been vetted.", show_default=False
+        ),
+    ] = None,
+    suite: Annotated[
+        Path | None,
+        typer.Option(
+            help="With --service: the faults against which it has to have been vetted.",
+            show_default="the standard suite",
+        ),
+    ] = None,
     cluster: Annotated[
         str | None, typer.Option(help="The cluster to run in, with --namespace.", show_default=False)
     ] = None,
@@ -52,7 +65,7 @@ def verify(
     ] = None,
     output: Annotated[Form, typer.Option("--output", "-o", help="text or json.")] = Form.TEXT,
 ) -> None:
-    """Verify a certificate: signature, policy, bars, time, place and versions.
+    """Verify a certificate: signature, policy, suite, bars, time, place and versions.
 
     Exit code 0: it counts; 5: it does not, and each reason is printed; 2: wrong input.
     """
@@ -73,12 +86,13 @@ def verify(
             now=_now(),
             running=running(),
             place=_place(cluster, namespace),
+            suite_digest=_suite_digest(service, suite),
         )
     if output is Form.JSON:
         typer.echo(json.dumps(_document(found, reasons, bool(key)), indent=2, ensure_ascii=False))
     else:
         _print(found, reasons)
-    for line in _unchecked(envelope, bool(key), found, cluster):
+    for line in _unchecked(envelope, bool(key), found, service, cluster):
         typer.echo(line, err=True)
     if reasons:
         raise typer.Exit(REFUSED)
@@ -91,16 +105,16 @@ def _print(found: Certificate | None, reasons: Sequence[Refusal]) -> None:
         met = sum(bar.met for bar in found.bars)
         waived = sum(not bar.met for bar in found.bars)
         typer.echo(
-            f"counts: policy {found.policy} met {met} of {len(found.bars)} bars on service {found.service}"
-            + (f", {waived} waived" if waived else "")
-            + f"; until {found.expires}"
+            f"counts: policy {found.policy} met {met} of {len(found.bars)} bars of suite {found.suite} on "
+            f"service {found.service}" + (f", {waived} waived" if waived else "") + f"; until {found.expires}"
         )
         for bar in found.bars:
-            if not bar.met:
-                typer.echo(f"waived: {bar.bar}: {bar.waiver}")
+            typer.echo(f"met: {bar.bar}" if bar.met else f"waived: {bar.bar}: {bar.waiver}")
 
 
-def _unchecked(envelope: Envelope, keyed: bool, found: Certificate | None, cluster: str | None) -> list[str]:
+def _unchecked(
+    envelope: Envelope, keyed: bool, found: Certificate | None, service: Path | None, cluster: str | None
+) -> list[str]:
     """What was not looked at, so that nobody takes it for granted."""
     lines = []
     if not keyed:
@@ -109,6 +123,8 @@ def _unchecked(envelope: Envelope, keyed: bool, found: Certificate | None, clust
             if envelope.signatures
             else "the certificate is not signed: anybody could have written it"
         )
+    if service is None and found is not None:
+        lines.append("the suite was not checked: give --service, and --suite unless it is the standard one")
     if cluster is None and found is not None and (found.clusters or found.namespaces):
         lines.append("the place was not checked: give --cluster and --namespace")
     return lines
@@ -125,6 +141,16 @@ def _document(found: Certificate | None, reasons: Sequence[Refusal], keyed: bool
         "signatureChecked": keyed,
         "certificate": None if found is None else to_json(found),
     }
+
+
+def _suite_digest(service: Path | None, suite: Path | None) -> str | None:
+    from rolloutsim.evidence.suite import chosen_suite
+
+    if service is not None:
+        return chosen_suite(service, suite).digest
+    if suite is not None:
+        raise InputError("a suite is played on a service", fix="give --service with --suite")
+    return None
 
 
 def _place(cluster: str | None, namespace: str | None) -> Place | None:

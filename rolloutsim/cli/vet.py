@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -97,16 +98,7 @@ def vet(
     vetting, search = _vetted(policy, service, suite, require, waive, seed, max_runs, jobs, suggest)
     _write_reports(vetting, search, policy.split(","), junit, sarif, summary)
     if certificate is not None:
-        from rolloutsim.evidence.certify import certify
-        from rolloutsim.permit import pack
-        from rolloutsim.permit.envelope import Envelope
-
-        issued = certify(vetting, _now(), valid=valid_for, clusters=cluster or (), namespaces=namespace or ())
-        envelope = key(Envelope(pack(issued)))
-        with writing(certificate):
-            text = json.dumps(envelope.to_json(), indent=2) + "\n"
-            certificate.write_text(text, encoding="utf-8", newline="\n")
-        typer.echo(f"certificate until {issued.expires}: {certificate}", err=True)
+        _certify(vetting, certificate, key, valid_for, cluster or (), namespace or ())
     _print(vetting, search, output)
     raise typer.Exit(EXIT_CODES[vetting.verdict])
 
@@ -123,16 +115,16 @@ def _vetted(
     suggest: bool,
 ) -> tuple[Vetting, Search | None]:
     from rolloutsim.cli.inputs import one_policy
-    from rolloutsim.evidence.bars import DEFAULT_BARS, bars_on
+    from rolloutsim.evidence.bars import DEFAULT_BARS, bars_on, default_left_out
     from rolloutsim.evidence.nearest import nearest_passing
     from rolloutsim.evidence.playing import players
-    from rolloutsim.evidence.suite import load_suite, standard_suite
+    from rolloutsim.evidence.suite import chosen_suite
     from rolloutsim.evidence.verdict import Verdict
     from rolloutsim.evidence.vet import vet_with
     from rolloutsim.evidence.waivers import read_waiver
 
     chosen = one_policy(policy)
-    faults = standard_suite(service) if suite is None else load_suite(service, suite)
+    faults = chosen_suite(service, suite)
     bars = bars_on(faults, tuple(require) if require else DEFAULT_BARS)
     waivers = [read_waiver(text) for text in waive or ()]
     search = None
@@ -151,6 +143,12 @@ def _vetted(
         if suggest and vetting.verdict is Verdict.FAILED:
             typer.echo("failed: looking for the nearest passing change", err=True)
             search = nearest_passing(player, chosen, faults, vetting, max_runs=max_runs)
+    unasked = () if require else default_left_out(faults)
+    if unasked:
+        note = (
+            f"default bars not asked, since suite {faults.name} lacks their scenarios: {', '.join(unasked)}"
+        )
+        vetting = replace(vetting, notes=(*vetting.notes, note))
     return vetting, search
 
 
@@ -183,6 +181,26 @@ def _write_reports(
         # appended, as other steps of a job write to the same file
         with writing(summary), summary.open("a", encoding="utf-8", newline="\n") as file:
             file.write(markdown(vetting, search))
+
+
+def _certify(
+    vetting: Vetting,
+    path: Path,
+    key: Callable[[Envelope], Envelope],
+    valid: timedelta,
+    clusters: Sequence[str],
+    namespaces: Sequence[str],
+) -> None:
+    """Write the certificate of a vetting, signed if there is a key."""
+    from rolloutsim.evidence.certify import certify
+    from rolloutsim.permit import pack
+    from rolloutsim.permit.envelope import Envelope
+
+    issued = certify(vetting, _now(), valid=valid, clusters=clusters, namespaces=namespaces)
+    text = json.dumps(key(Envelope(pack(issued))).to_json(), indent=2) + "\n"
+    with writing(path):
+        path.write_text(text, encoding="utf-8", newline="\n")
+    typer.echo(f"certificate until {issued.expires}: {path}", err=True)
 
 
 def _print(vetting: Vetting, search: Search | None, output: Form) -> None:

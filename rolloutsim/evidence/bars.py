@@ -41,7 +41,7 @@ from rolloutsim.policy.document import nearest
 from rolloutsim.policy.durations import go_duration_ns
 from rolloutsim.sim.scenario import Scenario
 
-__all__ = ["DEFAULT_BARS", "Bar", "bars_on"]
+__all__ = ["DEFAULT_BARS", "Bar", "bars_on", "default_left_out"]
 
 DEFAULT_BARS = (
     "p_detect>=0.95@err-step-2pp",
@@ -191,6 +191,11 @@ def bars_on(suite: Suite, texts: Sequence[str] = DEFAULT_BARS) -> tuple[Bar, ...
     if not found:
         raise InputError("no bar applies to this suite", fix=f"add --require; {_EXAMPLE}")
     return tuple(found.values())
+
+
+def default_left_out(suite: Suite) -> tuple[str, ...]:
+    """The default bars that a suite cannot be asked, since it lacks their scenarios."""
+    return tuple(text for text in DEFAULT_BARS if text.partition("@")[2] not in suite.names)
 
 
 def _on(suite: Suite, asked: Bar) -> Iterator[Bar]:

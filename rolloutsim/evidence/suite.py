@@ -30,7 +30,7 @@ from rolloutsim.sim.scenario_file import API_VERSION, load_scenario
 from rolloutsim.sim.section import Section
 from rolloutsim.sim.service_file import SERVICE_FIELDS, read_service
 
-__all__ = ["Suite", "load_suite", "standard_suite"]
+__all__ = ["Suite", "chosen_suite", "load_suite", "standard_suite"]
 
 KINDS = ("ReleaseModel", "ServiceModel", "ServiceChange", "Scenario")
 _YAML = (".yaml", ".yml")
@@ -91,6 +91,11 @@ class Suite:
             for name in assumed
         )
         return replace(self, scenarios=tuple(scenarios)), notes
+
+
+def chosen_suite(service: str | Path, directory: str | Path | None) -> Suite:
+    """The suite in a directory, or the standard one, on the service in a file. Errors as `load_suite`."""
+    return standard_suite(service) if directory is None else load_suite(service, directory)
 
 
 def standard_suite(service: str | Path) -> Suite:

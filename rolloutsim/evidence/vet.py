@@ -206,6 +206,7 @@ def vet_with(
             *_basis(fitted.scenarios),
             *_not_modelled(policy),
             *notes,
+            *_about_means(bars, runs),
             *_without_runs(laws),
             *_by_counts(policy, played, results, seed),
         ),
@@ -300,6 +301,16 @@ def _known(scenario: Scenario, known: Law) -> Seen:
         healthy,
         Estimate(stopped, stopped, stopped, 0, "exact"),
         Estimate(bad, bad, bad, 0, "exact"),
+    )
+
+
+def _about_means(bars: Sequence[Bar], runs: dict[str, list[Outcome]]) -> tuple[str, ...]:
+    """What an interval of a mean cannot know."""
+    return tuple(
+        f"{bar}: a mean knows only what its {len(runs[bar.scenario])} runs have shown, and a rarer harm may "
+        f"be missing in it; {bar.measure}_p95 has no such gap"
+        for bar in bars
+        if not bar.is_share and bar.scenario in runs
     )
 
 

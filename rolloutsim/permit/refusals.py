@@ -56,6 +56,7 @@ class Refused(StrEnum):
 
     SIGNATURE = "signature"
     POLICY = "policy"
+    SUITE = "suite"
     BARS = "bars"
     EXPIRED = "expired"
     NOT_YET = "not-yet"
@@ -80,13 +81,16 @@ def refusals(
     now: datetime,
     running: Running,
     place: Place | None,
+    suite_digest: str | None = None,
 ) -> tuple[Refusal, ...]:
     """All that speaks against running the policy of this digest under a certificate; empty if nothing does.
 
-    ``now`` is aware of its time zone. Without a ``place`` the clusters and namespaces are not looked at.
+    ``now`` is aware of its time zone. Without a ``place`` the clusters and namespaces are not looked at, nor
+    what it was vetted against without a ``suite_digest``.
     """
     found = [
         *_about_policy(certificate, policy_digest),
+        *_about_suite(certificate, suite_digest),
         *_about_bars(certificate),
         *_about_time(certificate, now),
         *_about_versions(certificate, running),
@@ -106,8 +110,21 @@ def _about_policy(certificate: Certificate, policy_digest: str) -> list[Refusal]
     ]
 
 
+def _about_suite(certificate: Certificate, suite_digest: str | None) -> list[Refusal]:
+    if suite_digest is None or certificate.suite_digest == suite_digest:
+        return []
+    return [
+        Refusal(
+            Refused.SUITE,
+            f"the policy was vetted against suite {certificate.suite} on service {certificate.service}, "
+            f"{_short(certificate.suite_digest)}, and what is asked for is {_short(suite_digest)}; "
+            "vet it against that",
+        )
+    ]
+
+
 def _about_bars(certificate: Certificate) -> list[Refusal]:
-    unmet = [bar.bar for bar in certificate.bars if not bar.met and not bar.waiver]
+    unmet = [bar.bar for bar in certificate.bars if not bar.met and not bar.waiver.strip()]
     if unmet:
         return [
             Refusal(

@@ -135,6 +135,18 @@ def test_a_waiver_is_recorded(tmp_path: Path) -> None:
     assert "waived: p_detect>=0.9@err-step-0.2pp: too small to see, ticket 7" in counted.stdout
 
 
+def test_default_bars_that_a_suite_cannot_be_asked_are_named(tmp_path: Path) -> None:
+    result = vet(faults(tmp_path, "err-step-20pp"), "--jobs", "1", "--no-suggest", "--max-runs", "800")
+    told = " ".join(result.stdout.split())
+    assert result.exit_code == 0, result.stdout
+    assert (
+        "- default bars not asked, since suite faults lacks their scenarios: p_detect>=0.95@err-step-2pp,"
+        in told
+    )
+    assert "p_detect>=0.99@err-step-20pp," not in told
+    assert "p_false_abort<=0.05@noisy-baseline" in told
+
+
 def test_json_is_for_machines_and_the_same_each_time(suite: Path) -> None:
     first, second = (vet(suite, *QUICK, "-o", "json") for _ in range(2))
     assert first.stdout == second.stdout
@@ -202,8 +214,29 @@ def verify(certificate: Path, *arguments: str | Path, policy: Path = GUARDED) ->
 def test_a_certificate_counts(certificate: Path, keys: dict[str, Path]) -> None:
     result = verify(certificate, "--key", keys["key.pub"], "--cluster", "prod", "-n", "shop")
     assert result.exit_code == 0
-    assert result.stdout.startswith("counts: policy api met 1 of 1 bars on service api; until 20")
-    assert result.stderr == ""
+    assert result.stdout.startswith(
+        "counts: policy api met 1 of 1 bars of suite faults on service api; until 20"
+    )
+    assert result.stdout.endswith("\nmet: p_detect>=0.9@crashloop\n")
+    assert (
+        result.stderr
+        == "the suite was not checked: give --service, and --suite unless it is the standard one\n"
+    )
+
+
+def test_another_suite_and_another_service_are_refused(certificate: Path, tmp_path: Path) -> None:
+    """A certificate says against what was vetted; who asks says against what it should have been."""
+    same = verify(certificate, "-s", API, "--suite", faults(tmp_path, "crashloop"))
+    assert (same.exit_code, "the suite was not checked" in same.stderr) == (0, False)
+    easier = verify(certificate, "-s", API, "--suite", faults(tmp_path, "err-step-20pp"))
+    other = verify(certificate, "-s", SCENARIOS / "services" / "bursty.yaml", "--suite", certificate.parent)
+    standard = verify(certificate, "-s", API)
+    for refused in (easier, standard, other):
+        assert refused.exit_code == 5
+        assert refused.stdout.startswith(
+            "refused (suite): the policy was vetted against suite faults on service api, sha256:"
+        )
+    assert "give --service with --suite" in verify(certificate, "--suite", tmp_path).stderr
 
 
 def test_what_was_not_looked_at_is_said(certificate: Path) -> None:
@@ -211,6 +244,7 @@ def test_what_was_not_looked_at_is_said(certificate: Path) -> None:
     assert result.exit_code == 0
     assert result.stderr.splitlines() == [
         "the signature was not checked: give --key",
+        "the suite was not checked: give --service, and --suite unless it is the standard one",
         "the place was not checked: give --cluster and --namespace",
     ]
 
@@ -269,7 +303,7 @@ def test_a_certificate_of_a_failed_vetting_is_refused(tmp_path: Path) -> None:
     refused = verify(path)
     assert refused.exit_code == 5
     assert refused.stdout.startswith("refused (bars): bars not met: p_detect>=0.9@err-step-0.2pp; ")
-    assert refused.stderr == "the certificate is not signed: anybody could have written it\n"
+    assert refused.stderr.startswith("the certificate is not signed: anybody could have written it\n")
 
 
 def test_the_answer_as_json(certificate: Path, keys: dict[str, Path]) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from rolloutsim.errors import InputError
-from rolloutsim.evidence.bars import DEFAULT_BARS, MEAN_RUNS, Bar, bars_on
+from rolloutsim.evidence.bars import DEFAULT_BARS, MEAN_RUNS, Bar, bars_on, default_left_out
 from rolloutsim.evidence.verdict import BarResult, Verdict, judge, overall
 from rolloutsim.evidence.waivers import Waiver, read_waiver, waived
 from rolloutsim.outcomes import End, Outcome
@@ -116,7 +116,10 @@ def test_the_bar_that_is_given_last_counts() -> None:
 
 def test_of_the_default_bars_those_count_that_the_suite_has() -> None:
     assert [str(bar) for bar in bars_on(SUITE)] == list(DEFAULT_BARS)
-    assert [str(bar) for bar in bars_on(suite("healthy", "leak"))] == ["p_false_abort<=0.02@healthy"]
+    some = suite("healthy", "leak")
+    assert [str(bar) for bar in bars_on(some)] == ["p_false_abort<=0.02@healthy"]
+    assert default_left_out(SUITE) == ()
+    assert {*default_left_out(some), "p_false_abort<=0.02@healthy"} == set(DEFAULT_BARS)
     with pytest.raises(InputError, match="no bar applies"):
         bars_on(suite("leak"))
 

@@ -169,6 +169,19 @@ def test_where_no_run_killed_a_good_release_the_chance_by_counts_is_told() -> No
     )
 
 
+def test_what_an_interval_of_a_mean_cannot_know_is_told() -> None:
+    faults = suite("err-step-2pp", "healthy")
+    by_mean, by_quantile = (
+        vet_with(bernoulli({}), policy(), faults, bars_on(faults, (f"{bar}<=3000@err-step-2pp",)))
+        for bar in ("bad_requests", "bad_requests_p95")
+    )
+    assert [note for note in by_mean.notes if "a mean knows" in note] == [
+        "bad_requests<=3000@err-step-2pp: a mean knows only what its 800 runs have shown, and a rarer harm may "
+        "be missing in it; bad_requests_p95 has no such gap"
+    ]
+    assert not [note for note in by_quantile.notes if "a mean knows" in note]
+
+
 def test_a_vetting_as_a_frame() -> None:
     vetting = made_up(CLEAR)
     frame = vetting.to_frame()

@@ -66,6 +66,7 @@ def against(
     engine: int = 3,
     rolloutsim: str = "0.10.2",
     place: Place | None = HERE,
+    suite_digest: str | None = None,
 ) -> dict[Refused, str]:
     found = refusals(
         certificate,
@@ -73,6 +74,7 @@ def against(
         now=now,
         running=Running(engine, rolloutsim),
         place=place,
+        suite_digest=suite_digest,
     )
     assert all("; " in refusal.why and "\n" not in refusal.why for refusal in found)
     return {refusal.kind: refusal.why for refusal in found}
@@ -90,6 +92,13 @@ def test_another_policy() -> None:
     assert set(why) == {Refused.POLICY}
     assert "sha256:aaaaaaaaaaaa" in why[Refused.POLICY]
     assert "sha256:cccccccccccc" in why[Refused.POLICY]
+
+
+def test_another_suite() -> None:
+    assert against(suite_digest=GOOD.suite_digest) == {}
+    why = against(suite_digest="sha256:" + "c" * 64)
+    assert set(why) == {Refused.SUITE}
+    assert f"suite {GOOD.suite} on service {GOOD.service}" in why[Refused.SUITE]
 
 
 @pytest.mark.parametrize(
@@ -113,6 +122,7 @@ def test_a_waived_bar_needs_a_met_one_beside_it() -> None:
     waived = replace(BAR, low=0.1, waiver="known, until the new gate lands")
     assert against(replace(GOOD, bars=(waived, SPARE))) == {}
     assert set(against(replace(GOOD, bars=(waived,)))) == {Refused.BARS}
+    assert set(against(replace(GOOD, bars=(replace(waived, waiver=" "), SPARE)))) == {Refused.BARS}
     assert set(against(replace(GOOD, bars=()))) == {Refused.BARS}
 
 
@@ -174,7 +184,7 @@ def test_place(place: Place | None, kinds: set[Refused]) -> None:
 
 def test_all_reasons_are_given_at_once() -> None:
     bad = replace(GOOD, bars=(replace(BAR, low=0.0),), expires="2026-11-21T08:00:00Z")
-    found = against(bad, policy_digest="", engine=1, rolloutsim="0.1", place=Place("x", "y"))
+    found = against(bad, policy_digest="", engine=1, rolloutsim="0.1", place=Place("x", "y"), suite_digest="")
     assert set(found) == set(Refused) - {Refused.SIGNATURE, Refused.NOT_YET}
 
 
