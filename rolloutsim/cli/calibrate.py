@@ -18,6 +18,7 @@ from rolloutsim.errors import InputError
 
 if TYPE_CHECKING:
     from rolloutsim.evidence.calibration import Calibration, FalseAborts, Source
+    from rolloutsim.policy.model import Policy
 
 __all__ = ["calibrate"]
 
@@ -90,21 +91,35 @@ def calibrate(
             written = write_service(found, out)
         typer.echo(_told(found, written), err=True)
         if policy is not None:
-            from rolloutsim.evidence.calibration import false_aborts
-
-            with progress("starting a release of nothing") as show:
-                answer = false_aborts(
-                    policy,
-                    source,
-                    first_ms,
-                    last_ms,
-                    by=tuple(by or ()),
-                    pod=found.pod_label,
-                    starts=starts,
-                    seed=seed,
-                    progress=show or _silent,
-                )
+            answer = _of_nothing(policy, source, first_ms, last_ms, by or (), found.pod_label, starts, seed)
             sys.stdout.write(_verdict(answer))
+
+
+def _of_nothing(
+    policy: Policy,
+    source: Source,
+    first_ms: int,
+    last_ms: int,
+    by: Sequence[str],
+    pod: str,
+    starts: int,
+    seed: int,
+) -> FalseAborts:
+    """What becomes of the policy's releases of nothing."""
+    from rolloutsim.evidence.calibration import false_aborts
+
+    with progress("starting a release of nothing") as show:
+        return false_aborts(
+            policy,
+            source,
+            first_ms,
+            last_ms,
+            by=tuple(by),
+            pod=pod,
+            starts=starts,
+            seed=seed,
+            progress=show or _silent,
+        )
 
 
 @contextmanager
@@ -163,35 +178,56 @@ def _told(found: Calibration, written: Sequence[Path]) -> str:
 
 def _verdict(found: FalseAborts) -> str:
     """The rate of false aborts, with what it rests on."""
+    if found.rate.value is None:
+        lines = [
+            f"policy {found.policy}: no release of nothing came to its end, so nothing is known",
+            *_left_out(found),
+        ]
+    else:
+        lines = [
+            f"policy {found.policy}: {found.aborted} of {found.starts} releases of nothing aborted, "
+            f"{100 * found.rate.value:.3g} %",
+            *_intervals(found),
+            *_rests_on(found),
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def _intervals(found: FalseAborts) -> Iterator[str]:
     rate, plain = found.rate, found.independent
-    lines = [
-        f"policy {found.policy}: {found.aborted} of {found.starts} releases of nothing aborted, "
-        f"{100 * (rate.value or 0.0):.3g} %"
-    ]
     if rate.low is not None and rate.high is not None:
-        lines.append(
+        yield (
             f"  95 % interval {100 * rate.low:.2g} % to {100 * rate.high:.2g} %, "
             f"the {found.days} days as clusters"
         )
     else:
-        lines.append(f"  {found.days} days are too few for an interval that lets days differ (5)")
+        yield f"  {found.days} days are too few for an interval that lets days differ (5)"
     if plain.low is not None and plain.high is not None:
-        lines.append(
+        yield (
             f"  if days did not differ, {100 * plain.low:.2g} % to {100 * plain.high:.2g} %: "
             f"{found.starts} starts of {found.rollout_ms / 60_000:.0f} min, none at the same time as another"
         )
+
+
+def _rests_on(found: FalseAborts) -> Iterator[str]:
     pods = f"{found.pods} pods" if found.pods > 1 else "one pod, since series do not tell pods apart"
-    lines.append(f"  the canary: requests drawn at random, of pods drawn at random from {pods}")
+    yield f"  the canary: requests drawn at random, of pods drawn at random from {pods}"
+    yield from _left_out(found)
+    if not found.by:
+        yield "  its queries do not tell versions apart: they read all requests"
+    for reason, count in found.reasons:
+        yield f"  {count} times: {reason}"
+    if found.passing:
+        yield f"  no queries, so taken to pass always: {', '.join(found.passing)}"
+    yield "  assumed: pods are ready after 10 s, people promote after 10 min, no pod is cold"
+
+
+def _left_out(found: FalseAborts) -> Iterator[str]:
     if found.released or found.cut:
-        lines.append(
+        yield (
             f"  left out: {found.released} starts in which two versions got requests, {found.cut} with "
             "a hole or the end of the history"
         )
-    if not found.by:
-        lines.append("  its queries do not tell versions apart: they read all requests")
-    lines += [f"  {count} times: {reason}" for reason, count in found.reasons]
-    lines.append("  assumed: pods are ready after 10 s, people promote after 10 min, no pod is cold")
-    return "\n".join(lines) + "\n"
 
 
 def _silent(done: int, total: int) -> None:

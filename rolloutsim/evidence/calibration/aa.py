@@ -17,7 +17,7 @@ positive counts estimated from survey data", Survey Methodology 24, 1998, 193-20
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -44,7 +44,7 @@ from rolloutsim.evidence.calibration.split import Arms, Split, versions_of
 from rolloutsim.evidence.recorded.recorder import queries_of, reads_of
 from rolloutsim.policy.analyses import analyses_of
 from rolloutsim.policy.experiment_step import steps_beside
-from rolloutsim.policy.model import BlueGreen, Canary, GatedCounts, Policy, PrometheusProvider
+from rolloutsim.policy.model import BlueGreen, Canary, GatedCounts, Metric, Policy, PrometheusProvider
 from rolloutsim.promql import Matrix, evaluate
 from rolloutsim.promql.query import SeriesRead
 from rolloutsim.session import Entry, Session
@@ -78,7 +78,8 @@ class FalseAborts:
     ``released`` more were left out since two versions got requests, ``cut`` since the history ends or has a
     hole. ``pods`` is the largest number from which the canary's were drawn (1: not told apart),
     ``rollout_ms`` how long a rollout takes, ``by`` the labels that were rewritten. ``reasons`` are the
-    messages of the aborts and how often each came.
+    messages of the aborts and how often each came, ``passing`` the metrics that are no Prometheus query and
+    were taken to pass.
     """
 
     policy: str
@@ -93,6 +94,7 @@ class FalseAborts:
     rollout_ms: int
     by: tuple[str, ...]
     reasons: tuple[tuple[str, int], ...]
+    passing: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,13 +136,6 @@ def false_aborts(
     ExecutorError : the source cannot be asked.
     """
     reads = _reads(policy)
-    if not reads:
-        raise InputError(f"policy {policy.name} asks Prometheus nothing, so nothing of it can be replayed")
-    for step in steps_beside(policy):
-        raise InputError(
-            f"policy {policy.name} has a step {step}, whose requests no history tells apart",
-            fix="leave it out of the policy for this question",
-        )
     arms = _arms(reads, tuple(by), policy)
     history = max([HISTORY_MS, *((read.range_ms or 0) + read.offset_ms + 300_000 for read in reads)])
     selectors = tuple(dict.fromkeys(_selector(read, arms) for read in reads))
@@ -154,18 +149,7 @@ def false_aborts(
             f"a rollout of {policy.name} takes {length / 60_000:.0f} min and the history does not cover one",
             fix="take a longer stretch",
         )
-    runs: list[_Run] = []
-    released = cut = 0
-    for done, at in enumerate(times):
-        progress(done, len(times))
-        found = lab.play(at, min(at + 2 * length, last))
-        if found is None:
-            released += 1
-        elif found.ended_ms is None:
-            cut += 1
-        else:
-            runs.append(found)
-    progress(len(times), len(times))
+    runs, released, cut = _played(lab, times, 2 * length, last, progress)
     days = [run.at_ms // DAY_MS for run in runs]
     return FalseAborts(
         policy=policy.name,
@@ -180,7 +164,27 @@ def false_aborts(
         rollout_ms=length,
         by=tuple(arms),
         reasons=tuple(Counter(run.reason for run in runs if run.aborted).most_common(5)),
+        passing=tuple(dict.fromkeys(one.name for one in _metrics(policy) if not queries_of(one.provider))),
     )
+
+
+def _played(
+    lab: _Lab, times: Sequence[int], most_ms: int, last: int, progress: Progress
+) -> tuple[list[_Run], int, int]:
+    """Runs that were begun at these times and ended, and how many met a release or no end of their own."""
+    runs: list[_Run] = []
+    released = cut = 0
+    for done, at in enumerate(times):
+        progress(done, len(times))
+        found = lab.play(at, min(at + most_ms, last))
+        if found is None:
+            released += 1
+        elif found.ended_ms is None:
+            cut += 1
+        else:
+            runs.append(found)
+    progress(len(times), len(times))
+    return runs, released, cut
 
 
 def clustered_rate(happened: Sequence[bool], clusters: Sequence[int], conf: float = CONFIDENCE) -> Estimate:
@@ -224,14 +228,27 @@ def _beta_interval(k: float, n: float, conf: float) -> tuple[float, float]:
 
 
 def _reads(policy: Policy) -> tuple[SeriesRead, ...]:
-    metrics = (metric for analysis in analyses_of(policy) for metric in analysis.metrics)
-    return tuple(
+    """What a policy asks, if a history can answer all of it."""
+    for step in steps_beside(policy):
+        raise InputError(
+            f"policy {policy.name} has a step {step}, whose requests no history tells apart",
+            fix="leave it out of the policy for this question",
+        )
+    reads = tuple(
         read
-        for metric in metrics
+        for metric in _metrics(policy)
         for query in queries_of(metric.provider)
         for read in reads_of(query)
         if read.metric is not None
     )
+    if not reads:
+        raise InputError(f"policy {policy.name} asks Prometheus nothing, so nothing of it can be replayed")
+    return reads
+
+
+def _metrics(policy: Policy) -> Iterator[Metric]:
+    for analysis in analyses_of(policy):
+        yield from analysis.metrics
 
 
 def _arms(reads: Sequence[SeriesRead], by: tuple[str, ...], policy: Policy) -> Arms:

@@ -12,7 +12,7 @@ from rolloutsim.evidence.calibration import StoreSource, clustered_rate, false_a
 from rolloutsim.evidence.calibration.source import Points
 from rolloutsim.evidence.calibration.split import Split
 from rolloutsim.policy import load_policy
-from rolloutsim.policy.model import Canary, SetMirrorRoute
+from rolloutsim.policy.model import Canary, JobProvider, SetMirrorRoute
 from rolloutsim.promql import SeriesStore
 from rolloutsim.sim.run import simulate
 from rolloutsim.sim.scenario import ConstantRate, Release, Scenario, Telemetry
@@ -198,6 +198,20 @@ def test_a_release_of_ones_own_is_left_out_and_a_hole_as_well() -> None:
     assert found.released >= 3
     assert found.cut >= 2
     assert found.starts >= 15
+
+
+def test_checks_that_are_no_queries_are_named_as_taken_to_pass() -> None:
+    policy = load_policy(f"{POLICIES}/httproute-canary.yaml")
+    assert isinstance(policy.strategy, Canary)
+    assert policy.strategy.background is not None
+    job = replace(policy.strategy.background.metrics[0], name="smoke", provider=JobProvider())
+    background = replace(policy.strategy.background, metrics=(*policy.strategy.background.metrics, job))
+    checked = replace(policy, strategy=replace(policy.strategy, background=background))
+    source = StoreSource(history(service(ConstantRate(5.0)), 6))
+    found = [
+        false_aborts(one, source, END_MS - 6 * HOUR_MS, END_MS, starts=2).passing for one in (policy, checked)
+    ]
+    assert found == [(), ("smoke",)]
 
 
 def test_latency_and_preview_policies_are_replayed_too() -> None:
