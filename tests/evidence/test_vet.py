@@ -176,8 +176,8 @@ def test_what_an_interval_of_a_mean_cannot_know_is_told() -> None:
         for bar in ("bad_requests", "bad_requests_p95")
     )
     assert [note for note in by_mean.notes if "a mean knows" in note] == [
-        "bad_requests<=3000@err-step-2pp: a mean knows only what its 800 runs have shown, and a rarer harm may "
-        "be missing in it; bad_requests_p95 has no such gap"
+        "bad_requests<=3000@err-step-2pp: a mean knows only what its 800 runs have shown, and a rarer harm "
+        "may be missing in it; bad_requests_p95 has no such gap"
     ]
     assert not [note for note in by_quantile.notes if "a mean knows" in note]
 
