@@ -21,7 +21,7 @@ from rolloutsim.lint.subject import AnalysisUse, Rollout
 from rolloutsim.policy.analysis_templates import API_VERSION, TEMPLATE_KINDS
 from rolloutsim.policy.document import Document, Path, nearest
 from rolloutsim.policy.load import manifests
-from rolloutsim.policy.references import SERVICE_FIELDS
+from rolloutsim.policy.references import named_services
 
 __all__ = ["CHECKS", "MISSING", "MISSING_CLUSTER_TEMPLATE", "Missing", "resolve"]
 
@@ -121,9 +121,10 @@ def _references(document: Document) -> Iterator[tuple[str, str, Path]]:
             experiment = _mapping(step, "experiment")
             yield from _templates(experiment, (*where, "experiment"), "analyses")
         if document.kind == "Rollout":
-            for field in SERVICE_FIELDS:
-                if isinstance(fields.get(field), str) and fields[field]:
-                    yield "Service", fields[field], (*path, field)
+            named = {**fields, "pingPong": _mapping(fields, "pingPong")}
+            for place, service in named_services(named):
+                if isinstance(service, str):
+                    yield "Service", service, (*path, *place)
 
 
 def _templates(

@@ -15,7 +15,7 @@ from rolloutsim.conditions import Dialect
 from rolloutsim.policy.argo_shape import ANALYSIS_TEMPLATE
 from rolloutsim.policy.document import Bundle, Document, Path
 from rolloutsim.policy.gate_metric import bind_gate, equal_share, revision_arguments
-from rolloutsim.policy.metric import bind_metric
+from rolloutsim.policy.metric import bind_metric, interpolated, limit_of
 from rolloutsim.policy.model import (
     Analysis,
     ExperimentArgument,
@@ -74,6 +74,39 @@ def merge_arguments(incoming: Sequence[Argument], declared: Sequence[Argument]) 
     return merged
 
 
+PLACEHOLDER = "dummy-value"
+
+
+def check_alone(template: Document) -> None:
+    """A template of an analysis that the rollout waits for, as the controller checks it: by itself.
+
+    Only its own arguments count, with their defaults or a placeholder, whatever the Rollout gives them and
+    other templates declare.
+
+    Raises
+    ------
+    PolicyError : an argument with a value and a source, a tag of another template's argument, or a metric
+        that never ends with these values.
+    """
+    values: dict[str, str] = {}
+    for index, argument in enumerate(template.spec.get("args", [])):
+        if "value" in argument and "valueFrom" in argument:
+            why = f"the argument {argument['name']!r} has both a value and a valueFrom"
+            raise template.error(("spec", "args", index), why, fix="remove one of them")
+        values[argument["name"]] = argument.get("value", PLACEHOLDER)
+    for index, content in enumerate(template.spec.get("metrics", [])):
+        path: Path = ("spec", "metrics", index)
+        metric = interpolated(template, path, content, values, ())
+        if metric.get("interval") and limit_of(metric.get("count", 0)) == 0 and content.get("count"):
+            raise template.error(
+                (*path, "count"),
+                f"the metric {content['name']!r} never ends with the defaults of {template.label}, which are "
+                "all that Argo Rollouts looks at before a rollout waits for it",
+                content["count"],
+                fix="give the argument a default above 0 in the template",
+            )
+
+
 @dataclass(frozen=True, slots=True)
 class AnalysisReader:
     """Reads the analyses of one Rollout; ``inline`` also accepts ``metrics`` in place of templates."""
@@ -96,6 +129,9 @@ class AnalysisReader:
         PolicyError : a template, argument or metric that is missing, doubled or wrong.
         """
         templates = list(self._templates(path, analysis.get("templates", [])))
+        if not endless and not self.inline:
+            for template in templates:
+                check_alone(template)
         sources: list[Source] = [(template, ("spec",), template.spec) for template in templates]
         if self.inline and "metrics" in analysis:
             sources.insert(0, (self.document, path, {"metrics": analysis["metrics"]}))

@@ -15,7 +15,8 @@ INTEGER_OR_TEXT, ANYTHING = Leaf.INTEGER_OR_TEXT, Leaf.ANYTHING
 TEXTS, LABELS = ListOf(TEXT), MapOf(TEXT)
 
 METADATA = Fields({"labels": LABELS, "annotations": LABELS})
-SELECTOR = Fields({"matchLabels": LABELS, "matchExpressions": ANYTHING})
+EXPRESSION = Fields({"key": TEXT, "operator": TEXT, "values": TEXTS}, required=("key", "operator"))
+SELECTOR = Fields({"matchLabels": LABELS, "matchExpressions": ListOf(EXPRESSION)})
 CONTAINERS = ListOf(Fields({"name": TEXT}, open=True))
 POD = Fields({"restartPolicy": TEXT, "containers": CONTAINERS}, open=True)
 POD_TEMPLATE = Fields({"metadata": Fields({"labels": LABELS}, open=True), "spec": POD}, open=True)

@@ -203,7 +203,7 @@ class _ArgoExport:
     def _services(self, pods: Content, namespace: str) -> Iterator[Content]:
         strategy = self.policy.strategy
         if isinstance(strategy, Canary):
-            names = [strategy.stable_service, strategy.canary_service]
+            names = [strategy.stable_service, strategy.canary_service, *(strategy.ping_pong or ())]
         elif isinstance(strategy, BlueGreen):
             names = [strategy.active_service, strategy.preview_service]
         else:

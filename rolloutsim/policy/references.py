@@ -1,7 +1,8 @@
 """What a Rollout refers to beside its templates: Services, Ingresses, objects of a mesh.
 
 Source: argoproj/argo-rollouts, pkg/apis/rollouts/validation/validation_references.go. Services have to be
-in the files; Ingresses are checked when they are; objects of other routers are only counted as used.
+in the files; Ingresses, VirtualServices and Mappings are checked when they are; objects of other routers are
+only counted as used.
 """
 
 from __future__ import annotations
@@ -13,11 +14,13 @@ from rolloutsim.policy.document import Bundle, Document, Path
 from rolloutsim.policy.ingress import INGRESS, backends
 from rolloutsim.policy.kubernetes import selector_of
 from rolloutsim.policy.shape import check_shape
+from rolloutsim.policy.virtual_service import check_virtual_services
 
-__all__ = ["check_routing", "check_services"]
+__all__ = ["SERVICE_FIELDS", "check_routing", "check_services", "named_services"]
 
 HASH_LABEL = "rollouts-pod-template-hash"
 SERVICE_FIELDS = ("stableService", "canaryService", "activeService", "previewService")
+PING_PONG_FIELDS = ("pingService", "pongService")
 OWNER = "argo-rollouts.argoproj.io/managed-by-rollouts"
 OBJECT_FIELDS = {
     "istio": ("virtualService", "virtualServices"),
@@ -27,18 +30,27 @@ OBJECT_FIELDS = {
 """Fields of a router that name one object or several."""
 
 
+def named_services(strategy: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
+    """Where below a strategy a Service is named, and its name."""
+    ping_pong = strategy.get("pingPong", {})
+    places: list[tuple[Path, Any]] = [((field,), strategy.get(field)) for field in SERVICE_FIELDS]
+    places += [(("pingPong", field), ping_pong.get(field)) for field in PING_PONG_FIELDS]
+    yield from ((place, name) for place, name in places if name)
+
+
 def check_services(document: Document, bundle: Bundle, path: Path, strategy: Mapping[str, Any]) -> None:
-    """Each Service that the strategy at ``path`` names exists and selects the labels of the pod template.
+    """Each Service that the strategy at ``path`` names exists and selects labels that its pods will have.
 
     Raises
     ------
     PolicyError : a Service is missing, or its selector does not fit.
     """
     labels = document.spec.get("template", {}).get("metadata", {}).get("labels", {})
-    for field in SERVICE_FIELDS:
-        if not strategy.get(field):
-            continue
-        service = bundle.need("Service", strategy[field], document, (*path, field))
+    for place, name in named_services(strategy):
+        service = bundle.need("Service", name, document, (*path, *place))
+        # stableMetadata has further labels of the pods that stableService selects, and so the others.
+        metadata = str(place[-1]).replace("Service", "Metadata")
+        further = strategy.get(metadata, {}).get("labels", {})
         selector = selector_of(service)
         owner = service.data["metadata"].get("annotations", {}).get(OWNER, document.name)
         if owner != document.name:
@@ -46,7 +58,7 @@ def check_services(document: Document, bundle: Bundle, path: Path, strategy: Map
                 ("metadata", "annotations", OWNER), "another Rollout manages the Service", owner
             )
         for label, value in selector.items() if labels else ():
-            if label != HASH_LABEL and labels.get(label) != value:
+            if label != HASH_LABEL and value not in (labels.get(label), further.get(label)):
                 raise service.error(
                     ("spec", "selector", label),
                     f"the selector of {service.label} does not match the pod template of {document.label}",
@@ -60,13 +72,20 @@ def check_routing(document: Document, bundle: Bundle, path: Path, canary: Mappin
 
     Raises
     ------
-    PolicyError : an Ingress is named twice over or not at all, or has no rule for the stable Service.
+    PolicyError : an Ingress is named twice over or not at all, or has no rule for the stable Service; a
+        VirtualService has no route to be split; a Mapping has a weight.
     """
     routing = canary.get("trafficRouting", {})
     names = set(_texts(routing))
     for other in bundle.documents:
         if other.name in names and other.kind not in ("Service", "Rollout", "RolloutPolicy"):
             bundle.use(other)
+    check_virtual_services(document, bundle, path, canary)
+    for name in routing.get("ambassador", {}).get("mappings", []):
+        mapping = bundle.find("Mapping", name, document.namespace)
+        if mapping is not None and mapping.spec.get("weight"):
+            why = "a Mapping that Argo Rollouts splits may not have a weight of its own"
+            raise mapping.error(("spec", "weight"), why, mapping.spec["weight"], fix="remove it")
     for router, (one, several) in OBJECT_FIELDS.items():
         if router not in routing:
             continue

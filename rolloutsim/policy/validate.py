@@ -9,7 +9,7 @@ twice, its headers never; only four kinds of a step exclude each other.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -95,13 +95,53 @@ def _pods(spec: Mapping[str, Any]) -> Iterator[Finding]:
         yield Finding(("spec", "selector"), "Rollout has missing field '.spec.selector'")
     elif not selector.get("matchLabels") and not selector.get("matchExpressions"):
         yield Finding(("spec", "selector"), "empty selector is invalid for deployment")
-    labels = metadata.get("labels", {})
-    wanted = (selector or {}).get("matchLabels", {})
-    if selector is None or any(labels.get(key) != value for key, value in wanted.items()):
+    elif wrong := list(_expressions(selector.get("matchExpressions", []))):
+        # The template is not looked at then.
+        yield from (*wrong, Finding(("spec", "selector"), "invalid label selector"))
+        return
+    if selector is None or not _selects(selector, metadata.get("labels", {})):
         where = ("spec", "template", "metadata", "labels")
         yield Finding(where, "`selector` does not match template `labels`")
+    pod: Path = ("spec", "template", "spec")
     if template.get("spec", {}).get("restartPolicy", "Always") != "Always":
-        yield Finding(("spec", "template", "spec", "restartPolicy"), 'supported values: "Always"')
+        yield Finding((*pod, "restartPolicy"), 'supported values: "Always"')
+    if "activeDeadlineSeconds" in template.get("spec", {}):
+        yield Finding((*pod, "activeDeadlineSeconds"), "activeDeadlineSeconds in ReplicaSet is not Supported")
+
+
+def _expressions(expressions: Sequence[Mapping[str, Any]]) -> Iterator[Finding]:
+    """Label selectors of Kubernetes (apimachinery, ValidateLabelSelectorRequirement)."""
+    for index, expression in enumerate(expressions):
+        path: Path = ("spec", "selector", "matchExpressions", index)
+        operator, values = expression.get("operator", ""), expression.get("values", [])
+        if operator in ("In", "NotIn"):
+            if not values:
+                why = "must be specified when `operator` is 'In' or 'NotIn'"
+                yield Finding((*path, "values"), why)
+        elif operator in ("Exists", "DoesNotExist"):
+            if values:
+                why = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"
+                yield Finding((*path, "values"), why)
+        else:
+            yield Finding((*path, "operator"), "not a valid selector operator")
+
+
+def _selects(selector: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
+    """Does the selector take pods with these labels?"""
+    if any(labels.get(key) != value for key, value in selector.get("matchLabels", {}).items()):
+        return False
+    for expression in selector.get("matchExpressions", []):
+        value = labels.get(expression["key"])
+        match expression["operator"]:
+            case "In" if value not in expression["values"]:
+                return False
+            case "NotIn" if value in expression["values"]:
+                return False
+            case "Exists" if value is None:
+                return False
+            case "DoesNotExist" if value is not None:
+                return False
+    return True
 
 
 def _strategy(strategy: Mapping[str, Any], history: int) -> Iterator[Finding]:

@@ -65,7 +65,7 @@ spec: {selector: {app: api}, ports: [{name: http, port: 80}]}
 apiVersion: networking.istio.io/v1
 kind: VirtualService
 metadata: {name: api}
-spec: {}
+spec: {http: [{route: [{destination: {host: api}}, {destination: {host: api-canary}}]}]}
 """
 
 PODS = """\

@@ -104,6 +104,21 @@ CASES = (
         "RS010", (("kind: Service\nmetadata: {name: api-canary}", "kind: Secret\nmetadata: {name: x}"),), ()
     ),
     Case(
+        "RS010",
+        (
+            (
+                "canaryService: api-canary",
+                "canaryService: api-canary\n      pingPong: {pingService: api, pongService: api-pong}",
+            ),
+        ),
+        (
+            (
+                "canaryService: api-canary",
+                "canaryService: api-canary\n      pingPong: {pingService: api, pongService: api-canary}",
+            ),
+        ),
+    ),
+    Case(
         "RS011",
         (("{templateName: errors}", "{templateName: errors}, {templateName: all, clusterScope: true}"),),
         (
@@ -111,7 +126,11 @@ CASES = (
             ("kind: AnalysisTemplate", "kind: ClusterAnalysisTemplate"),
         ),
     ),
-    Case("RS012", (("kind: VirtualService", "kind: Gateway"),), (("{name: api}\nspec: {}", "{name: api}"),)),
+    Case(
+        "RS012",
+        (("kind: VirtualService", "kind: Gateway"),),
+        (("{host: api-canary}}", "{host: api-canary.shop.svc.cluster.local}}"),),
+    ),
     Case(
         "RS013",
         (("value: api}", "value: api}\n          - {name: servcie, value: api}"),),

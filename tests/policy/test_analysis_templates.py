@@ -258,3 +258,47 @@ def test_merge_arguments() -> None:
     with pytest.raises(UnresolvedArgument, match=r"args\.b was not resolved"):
         merge_arguments([{"name": "a", "value": "2"}], declared)
     assert declared == [{"name": "a", "value": "1"}, {"name": "b"}]
+
+
+STEP = changed(
+    ROLLOUT.split("      analysis:\n")[0],
+    "- setWeight: 20",
+    "- analysis: {templates: [{templateName: a}], args: [{name: count, value: '4'}]}",
+)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "count", "why"),
+    [
+        ("[{name: count, value: '3'}]", "'{{args.count}}'", ""),
+        ("[{name: count}]", "4", ""),
+        ("[{name: count}]", "'{{args.count}}'", r"spec\.metrics\[0\]\.count: the metric 'm' never ends"),
+        ("[{name: count, value: '0'}]", "'{{args.count}}'", "never ends with the defaults of Analysis"),
+        (
+            "[{name: count, value: '3', valueFrom: {fieldRef: {fieldPath: a}}}]",
+            "4",
+            "a value and a valueFrom",
+        ),
+    ],
+)
+def test_a_template_that_the_rollout_waits_for_is_checked_with_its_defaults(
+    arguments: str, count: str, why: str
+) -> None:
+    text = STEP + template("a", f"  args: {arguments}\n  metrics:\n{metric('m', more=f'count: {count}, ')}")
+    if not why:
+        assert load_policy_text(text).name == "api"
+        return
+    with pytest.raises(PolicyError, match=why):
+        load_policy_text(text)
+
+
+def test_a_template_that_the_rollout_waits_for_has_only_its_own_arguments() -> None:
+    one = template("a", f"  args: [{{name: count}}]\n  metrics:\n{metric('m', more='count: 2, ')}")
+    query = 'up{x="{{args.count}}"}'
+    other = template("b", f"  metrics:\n{metric('other', query, 'count: 2, ')}")
+    text = changed(STEP, "{templateName: a}", "{templateName: a}, {templateName: b}") + one + other
+    with pytest.raises(PolicyError, match=r"failed to resolve \{\{args\.count\}\}"):
+        load_policy_text(text)
+    head = changed(CANARY.split("---\n")[0], "templateName: errors", "templateName: a")
+    head = changed(head, "templateName: a\n", "templateName: a\n          - templateName: b\n")
+    assert names(background(changed(head, "name: service", "name: count") + one + other)) == ["m", "other"]

@@ -315,8 +315,11 @@ def test_ping_pong_and_workload_reference_are_noted() -> None:
         "stableService: stable\n      canaryService: canary",
         "pingPong: {pingService: a, pongService: b}",
     )
-    policy = load_policy_text(ping_pong)
+    services = SERVICES.replace("stable", "a").replace("canary", "b")
+    policy = load_policy_text(ping_pong + services)
     assert canary_of(policy).ping_pong == ("a", "b")
+    with pytest.raises(PolicyError, match=r"canary\.pingPong\.pingService: no Service 'a'"):
+        load_policy_text(ping_pong + SERVICES)
     assert policy.not_modelled[0].startswith("pingPong")
     reference = "workloadRef: {apiVersion: apps/v1, kind: Deployment, name: api}"
     text = PLAIN.replace("selector: {matchLabels: {app: api}}", reference).replace(

@@ -19,7 +19,7 @@ from tests.policy.policy_manifests import ARTICLE, SCENARIOS
 FILES = sorted(ARTICLE.glob("*.yaml")) + sorted((SCENARIOS / "policies").glob("*.yaml"))
 NUMBERS = (0, 5, -1, 2**40, 1.5, True)
 TEXTS = ("", "x", "5", "5m", "50%", "{{args.x}}", "{{")
-VALUES = (None, *NUMBERS, *TEXTS, [], [5], [None], {}, {"x": 5})
+VALUES: tuple[Any, ...] = (None, *NUMBERS, *TEXTS, [], [5], [None], {}, {"x": 5})
 
 
 def damage(documents: list[Any], rng: random.Random, value: object) -> None:

@@ -12,6 +12,7 @@ PODS: dict[str, Any] = {
     "selector": {"matchLabels": {"app": "api"}},
     "template": {"metadata": {"labels": {"app": "api"}}},
 }
+EXISTS = {"matchLabels": {"app": "api"}, "matchExpressions": [{"key": "app", "operator": "Exists"}]}
 SERVICES = {"stableService": "s", "canaryService": "c"}
 ISTIO = {"istio": {"virtualService": {"name": "v"}}}
 ROUTED: dict[str, Any] = {**SERVICES, "trafficRouting": ISTIO}
@@ -44,6 +45,47 @@ def blue_green(**fields: Any) -> list[str]:
         ({"progressDeadlineSeconds": 5, "minReadySeconds": 5}, ["spec.progressDeadlineSeconds"]),
         ({"strategy": {}}, ["spec.strategy.strategy"]),
         ({"workloadRef": {"name": "w"}}, ["spec.template"]),
+        ({"selector": EXISTS}, []),
+        ({"selector": {"matchExpressions": [{"key": "app", "operator": "In", "values": ["api"]}]}}, []),
+        ({"selector": {"matchExpressions": [{"key": "x", "operator": "DoesNotExist"}]}}, []),
+        ({"selector": {"matchExpressions": [{"key": "x", "operator": "NotIn", "values": ["a"]}]}}, []),
+        (
+            {"selector": {"matchExpressions": [{"key": "app", "operator": "NotIn", "values": ["api"]}]}},
+            ["spec.template.metadata.labels"],
+        ),
+        (
+            {"selector": {"matchExpressions": [{"key": "app", "operator": "In", "values": ["web"]}]}},
+            ["spec.template.metadata.labels"],
+        ),
+        (
+            {"selector": {"matchExpressions": [{"key": "x", "operator": "Exists"}]}},
+            ["spec.template.metadata.labels"],
+        ),
+        (
+            {"selector": {"matchExpressions": [{"key": "app", "operator": "DoesNotExist"}]}},
+            ["spec.template.metadata.labels"],
+        ),
+        (
+            {"selector": {"matchExpressions": [{"key": "app", "operator": "In"}]}},
+            ["spec.selector.matchExpressions[0].values", "spec.selector"],
+        ),
+        (
+            {"selector": {"matchExpressions": [{"key": "app", "operator": "Exists", "values": ["a"]}]}},
+            ["spec.selector.matchExpressions[0].values", "spec.selector"],
+        ),
+        (
+            {"selector": {"matchExpressions": [{"key": "app", "operator": "is"}]}},
+            ["spec.selector.matchExpressions[0].operator", "spec.selector"],
+        ),
+        (
+            {
+                "template": {
+                    **PODS["template"],
+                    "spec": {"activeDeadlineSeconds": 5, "restartPolicy": "Never"},
+                }
+            },
+            ["spec.template.spec.restartPolicy", "spec.template.spec.activeDeadlineSeconds"],
+        ),
         ({"replicas": -1, "minReadySeconds": -1}, ["spec.replicas", "spec.minReadySeconds"]),
     ],
 )
