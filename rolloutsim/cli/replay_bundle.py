@@ -18,7 +18,7 @@ __all__ = ["replay_bundle"]
 def replay_bundle(
     path: Path, policies: Sequence[str], ran: str | None, as_run: Path | None, output: Form
 ) -> tuple[str, bool]:
-    """The text to print, and whether the policy that ran was decided as it was then (if it is given)."""
+    """The text to print, and whether nothing shows that the policy that ran was decided otherwise then."""
     from rolloutsim.cli.inputs import one_policy
     from rolloutsim.evidence.incidents.choice import chosen_policies
     from rolloutsim.evidence.recorded import load_timeline, read_bundle, retell, timeline_of
@@ -26,18 +26,18 @@ def replay_bundle(
     bundle = read_bundle(path)
     timeline = load_timeline(as_run) if as_run is not None else timeline_of(bundle.trace, str(path))
     told: list[Retold] = []
-    faithful = True
+    faithful: bool | None = None
     if ran is not None:
         told.append(retell(one_policy(ran), bundle, timeline))
         faithful = told[0].as_it_ran
-    if faithful:
+    if faithful is not False:
         told += [retell(policy, bundle, timeline) for policy in chosen_policies(policies)]
     if output is Form.JSON:
-        return _as_json(bundle, timeline, told, faithful), faithful
-    return "\n".join(_table(bundle, timeline, told, faithful)) + "\n", faithful
+        return _as_json(bundle, timeline, told, faithful), faithful is not False
+    return "\n".join(_table(bundle, timeline, told, faithful)) + "\n", faithful is not False
 
 
-def _as_json(bundle: Bundle, timeline: Timeline, told: Sequence[Retold], faithful: bool) -> str:
+def _as_json(bundle: Bundle, timeline: Timeline, told: Sequence[Retold], faithful: bool | None) -> str:
     from rolloutsim.evidence.incidents.quantity import as_json
 
     recording = {
@@ -55,7 +55,9 @@ def _as_json(bundle: Bundle, timeline: Timeline, told: Sequence[Retold], faithfu
     return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def _table(bundle: Bundle, timeline: Timeline, told: Sequence[Retold], faithful: bool) -> Iterator[str]:
+def _table(
+    bundle: Bundle, timeline: Timeline, told: Sequence[Retold], faithful: bool | None
+) -> Iterator[str]:
     from rolloutsim.promql.intake import rfc3339_text
 
     yield f"{bundle.name}: {bundle.label} {timeline.stable} -> {timeline.new}"
@@ -68,7 +70,14 @@ def _table(bundle: Bundle, timeline: Timeline, told: Sequence[Retold], faithful:
         [_row(one, timeline) for one in told],
     )
     yield ""
-    if not faithful:
+    if faithful is None:
+        yield from wrapped(
+            "Not checked: whether the recording leads to what was decided then; give the policy that ran "
+            "with --ran.",
+            "  ",
+            "",
+        )
+    elif not faithful:
         yield from wrapped(
             f"The policy that ran was decided otherwise than then: {told[0].difference}. Either it is not "
             "the policy that ran, or the recording lacks what it saw; no other policy was played.",
@@ -106,14 +115,20 @@ def _remarks(one: Retold, timeline: Timeline) -> Iterator[str]:
     if one.held_ms is not None:
         held = _offset(one.held_ms, timeline)
         yield f"extrapolation: from {held} on a version gets requests that got none, and behaves as before"
+    if one.seldom:
+        yield (
+            "the new version never got 100 requests in five minutes, so FROM and TO are none and all of its "
+            "modelled requests failed"
+        )
 
 
 def _notes(bundle: Bundle, told: Sequence[Retold]) -> Iterator[str]:
     if told:
         yield from wrapped(
             f"bad requests as it ran: {told[0].actual_bad:,.0f}; those of the new version beyond the stable "
-            "one's share. Modelled: each version behaves as recorded, request for request, and gets another "
-            "share, with less noise than there would be; FROM and TO are its best and worst five minutes.",
+            "one's share, until the recording ends. Modelled: each version behaves as recorded, request for "
+            "request, and gets another share, with less noise than there would be; FROM and TO are its best "
+            "and worst five minutes.",
             "  ",
             "- ",
         )

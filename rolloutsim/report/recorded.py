@@ -36,19 +36,23 @@ def recorded_page(document: Mapping[str, Any]) -> Page:
         blocks += [table, cost_picture("Side by side", costs, rows[0]["actual_bad"], UNIT)]
     blocks += [
         Prose("The line between measured and modelled", tuple(_lines(rows, begun)), listed=True),
-        Prose("What the numbers rest on", tuple(_recording(recording, rows)), listed=True),
+        Prose(
+            "What the numbers rest on",
+            tuple(_recording(recording, rows, checked=spec["faithful"] is not None)),
+            listed=True,
+        ),
     ]
     return Page(
         f"{recording['name']}: replayed",
         _verdict(rows, spec["faithful"]),
-        Tone.PLAIN if spec["faithful"] else Tone.BAD,
+        Tone.BAD if spec["faithful"] is False else Tone.PLAIN,
         tuple(blocks),
         (f"recording of {recording['label']} {recording['stable']} → {recording['new']}",),
     )
 
 
-def _verdict(rows: Sequence[Row], faithful: bool) -> str:
-    if not faithful:
+def _verdict(rows: Sequence[Row], faithful: bool | None) -> str:
+    if faithful is False:
         other = rows[0]["difference"]
         return f"The policy that ran was decided otherwise than then: {other}. No other policy was played."
     if not rows:
@@ -96,11 +100,18 @@ def _lines(rows: Sequence[Row], begun: int) -> Iterator[str]:
                 f"{row['policy']}: extrapolation from {held} on, where a version gets requests that got none "
                 "then."
             )
+        if row["seldom"]:
+            yield (
+                f"{row['policy']}: the new version never got 100 requests in five minutes, so 'from' and "
+                "'to' are none and all of its modelled requests failed."
+            )
     if not rows:
         yield "Nothing was modelled."
 
 
-def _recording(recording: Row, rows: Sequence[Row]) -> Iterator[str]:
+def _recording(recording: Row, rows: Sequence[Row], *, checked: bool) -> Iterator[str]:
+    if not checked:
+        yield "Not checked: whether the recording leads to what was decided then, for nobody gave what ran."
     lost = recording["gaps_s"]
     gaps = f"{recording['gaps']} gaps, {duration(lost)} in all" if recording["gaps"] else "no gaps"
     yield f"Scrapes every {duration(recording['interval_ms'] / 1000)}, {gaps}."

@@ -125,7 +125,7 @@ def record_bundle(
         "by": by,
         "values": values,
         "requests": requests,
-        "selectors": list(selectors),
+        "selectors": [redaction.selector(text) for text in selectors],
         "interval_ms": interval_ms,
         "gaps": [{"start": gap.start_ms, "end": gap.end_ms} for gap in gaps],
         "redacted": dict(sorted(redaction.counts.items())),

@@ -8,7 +8,7 @@ from rolloutsim.errors import InputError
 from rolloutsim.evidence.recorded.bundle import Bundle, BundleError, names_of
 from rolloutsim.evidence.recorded.recorder import queries_of, reads_of
 from rolloutsim.evidence.recorded.timeline import Did, Timeline
-from rolloutsim.evidence.recorded.whatif import Flow, bad_requests
+from rolloutsim.evidence.recorded.whatif import STATUS, Flow, bad_requests, tells_failures
 from rolloutsim.evidence.recorded.world import RecordedWorld
 from rolloutsim.policy.analyses import analyses_of
 from rolloutsim.policy.experiment_step import steps_beside
@@ -31,7 +31,8 @@ class Retold:
     of ``recorded`` decisions were those that were taken then. ``line_ms``: what came before it is measured,
     what came after is modelled; None where all is measured. ``difference`` says what was done otherwise.
     ``bad`` are failures of the new version beyond the stable one's, ``actual_bad`` those that happened;
-    ``low`` and ``high`` set what is modelled to the new version's best and worst five minutes. From
+    ``low`` and ``high`` set what is modelled to the new version's best and worst five minutes; where it
+    got too few requests in any (``seldom``), to none and all of its requests. From
     ``wider_ms`` on the new version got more than it ever got, from ``held_ms`` on a version got requests
     when it got none in the recording: both are extrapolation.
     """
@@ -48,6 +49,7 @@ class Retold:
     bad: float
     low: float
     high: float
+    seldom: bool
     actual_bad: float
     wider_ms: int | None
     held_ms: int | None
@@ -64,8 +66,9 @@ def check_recording(policy: Policy, bundle: Bundle, timeline: Timeline) -> None:
 
     Raises
     ------
-    BundleError : a version or a metric that the policy reads is not in the bundle; a metric is no query, or a
-        step needs pods of its own; the rollout began outside of the recording.
+    BundleError : a version or a metric that the policy reads is not in the bundle, or nothing in it tells
+        which requests failed; a metric is no query, or a step needs pods of its own; the rollout began or
+        ended outside of the recording.
     """
     for value in (timeline.stable, timeline.new):
         if value not in bundle.values():
@@ -77,6 +80,16 @@ def check_recording(policy: Policy, bundle: Bundle, timeline: Timeline) -> None:
     if not bundle.start_ms <= timeline.started_ms <= bundle.end_ms:
         raise BundleError(
             "the rollout did not begin within the recorded stretch", fix="record from before it began"
+        )
+    if any(move.at_ms > bundle.end_ms for move in timeline.decisions()):
+        raise BundleError(
+            "the rollout ended after the recorded stretch", fix="record until after it ended, with --to"
+        )
+    if not tells_failures(bundle.store, bundle.requests):
+        raise BundleError(
+            f"no series of {bundle.requests} has a label {', '.join(STATUS)} or classification, so nothing "
+            "tells which requests failed",
+            fix="record it again with --requests COUNTER, one that has such a label",
         )
     for step in steps_beside(policy):
         raise BundleError(
@@ -105,7 +118,9 @@ def retell(policy: Policy, bundle: Bundle, timeline: Timeline, *, tolerance_ms: 
     begin, end = timeline.started_ms, bundle.end_ms
     recorded = _flows(bundle, timeline, modelled=None)
     told = _flows(bundle, timeline, modelled=world)
-    low, high = _bounds(world, recorded, told)
+    rates = _rates(recorded[1], begin, end)
+    seldom = world.line_ms is not None and not rates
+    low, high = _bounds(world, recorded, told, rates or (0.0, 1.0))
     last = world.moves[-1] if world.moves and world.moves[-1].did in (Did.PROMOTED, Did.ABORTED) else None
     failed = [event for _, event in world.measured if str(event.phase) in ("Failed", "Error")]
     stopped = last is not None and last.did is Did.ABORTED
@@ -122,6 +137,7 @@ def retell(policy: Policy, bundle: Bundle, timeline: Timeline, *, tolerance_ms: 
         bad=bad_requests(*told, begin, end),
         low=low,
         high=high,
+        seldom=seldom,
         actual_bad=bad_requests(*recorded, begin, end),
         wider_ms=world.what_if.wider_ms,
         held_ms=world.what_if.held_ms,
@@ -155,24 +171,27 @@ def _flows(bundle: Bundle, timeline: Timeline, modelled: RecordedWorld | None) -
     return stable, new
 
 
-def _bounds(
-    world: RecordedWorld, recorded: tuple[Flow, Flow], told: tuple[Flow, Flow]
-) -> tuple[float, float]:
-    """Bad requests with the modelled part at the new version's best and worst recorded behaviour."""
-    begin, end = world.timeline.started_ms, world.bundle.end_ms
-    if world.line_ms is None:
-        same = bad_requests(*told, begin, end)
-        return same, same
-    stable, new = recorded
+def _rates(new: Flow, begin: int, end: int) -> tuple[float, ...]:
+    """Shares of bad requests of the new version, in each five minutes in which it got enough."""
     rates = []
     for first in range(begin, end - LOOK_MS, LOOK_MS // 5):
         requests, bad = new.between(first, first + LOOK_MS)
         if requests >= LEAST_REQUESTS:
             rates.append(bad / requests)
+    return tuple(rates)
+
+
+def _bounds(
+    world: RecordedWorld, recorded: tuple[Flow, Flow], told: tuple[Flow, Flow], rates: tuple[float, ...]
+) -> tuple[float, float]:
+    """Bad requests with the modelled part at the new version's best and worst behaviour."""
+    begin, end = world.timeline.started_ms, world.bundle.end_ms
+    middle = bad_requests(*told, begin, end)
+    if world.line_ms is None:
+        return middle, middle
     measured = bad_requests(*told, begin, world.line_ms)
     modelled = told[1].between(world.line_ms, end)[0]
-    total, failed = stable.between(begin - LOOK_MS, end)
+    total, failed = recorded[0].between(begin - LOOK_MS, end)
     usual = failed / total if total > 0.0 else 0.0
-    low, high = (max(0.0, one - usual) for one in (min(rates, default=0.0), max(rates, default=0.0)))
-    middle = bad_requests(*told, begin, end)
+    low, high = (max(0.0, one - usual) for one in (min(rates), max(rates)))
     return min(middle, measured + low * modelled), max(middle, measured + high * modelled)

@@ -17,7 +17,7 @@ from rolloutsim.evidence.recorded.bundle import Bundle, is_counter
 from rolloutsim.evidence.recorded.timeline import Timeline
 from rolloutsim.promql import SeriesStore, is_stale
 
-__all__ = ["Flow", "WhatIf", "bad_requests", "is_bad"]
+__all__ = ["STATUS", "Flow", "WhatIf", "bad_requests", "is_bad", "tells_failures"]
 
 SHARE_MS = 60_000
 """Over how long a recorded share of the requests is taken."""
@@ -33,6 +33,14 @@ def is_bad(labels: dict[str, str]) -> bool:
     """Whether a series of the request counter counts failures: status 5xx, or Linkerd's failure."""
     return any(labels.get(name, "").startswith("5") for name in STATUS) or (
         labels.get("classification") == "failure"
+    )
+
+
+def tells_failures(store: SeriesStore, requests: str) -> bool:
+    """Whether the series of this counter say which requests failed: without that none seems to."""
+    every = (store.labels(index) for index in range(len(store)))
+    return any(
+        {*STATUS, "classification"} & labels.keys() for labels in every if labels["__name__"] == requests
     )
 
 

@@ -111,6 +111,13 @@ def test_record_then_replay(url: str, rollout: Path, tmp_path: Path) -> None:
     assert not json.loads(unfaithful_json)["spec"]["faithful"]
     assert "was decided otherwise than then" in report(file)
     assert answer["spec"]["policies"][0]["end"] == "aborted"
+    unchecked = run("replay", bundle, "--as-run", rollout, "-p", "warn-only-5xx")
+    assert unchecked.exit_code == 0
+    assert "Not checked: whether the recording leads to what was decided then" in unchecked.output
+    file.write_text(run(*asked[:2], *asked[4:]).output, encoding="utf-8")
+    assert json.loads(file.read_text(encoding="utf-8"))["spec"]["faithful"] is None
+    assert "Not checked: whether the recording leads" in report(file)
+    assert "was decided otherwise than then" not in report(file)
     without = run("replay", bundle, "--ran", RAN)
     assert isinstance(without.exception, TimelineError)
     assert "--as-run" in str(without.exception)
@@ -147,6 +154,10 @@ def test_raw_samples_keep_their_times_and_secrets_stay_behind(url: str, tmp_path
         ("token", "x", True),
         ("db_password", "x", True),
         ("session_id", "7", True),
+        ("url", "https://shop.example/reset?lang=en&access_token=4f1", True),
+        ("url", "https://bucket.example/a?X-Amz-Signature=4f1", True),
+        ("url", "redis://:hunter2@cache:6379", True),
+        ("url", "https://shop.example/search?q=keys&page=2", False),
         ("header", "Bearer abcdefgh12345", True),
         ("dsn", "postgres://me:pw@db/x", True),
         ("who", "jane.doe@example.com", True),
@@ -161,6 +172,21 @@ def test_what_is_taken_for_a_secret(name: str, value: str, secret: bool) -> None
     assert (shown[name] != value) == secret
     assert shown["app_version"] == "jane@example.com"
     assert redaction({"other": "x", name: value})[name] == shown[name]
+
+
+def test_a_secret_in_a_selector_stays_behind_too(url: str) -> None:
+    secret = 'logins_total{app_version="v1", api_token="s3cret-token-value"}'
+    client = Recorder(Server(url))
+    try:
+        manifest, samples = record_bundle(
+            client, url, [secret], START, START + 600_000, "app_version", "http_requests_total"
+        )
+    finally:
+        client.close()
+    assert samples
+    assert "s3cret" not in json.dumps([manifest, samples])
+    assert manifest["selectors"] == ['logins_total{app_version="v1", api_token="redacted-1"}']
+    assert samples[0]["labels"]["api_token"] == "redacted-1"
 
 
 def test_record_refuses_with_a_remedy(url: str, tmp_path: Path) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,6 +13,7 @@ from rolloutsim.evidence.recorded import Bundle, Did, Move, Retold, Timeline, re
 from rolloutsim.evidence.recorded.bundle import BundleError
 from rolloutsim.policy import load_policy, load_policy_text
 from rolloutsim.policy.model import Canary, ExperimentStep, ExperimentTemplate, Policy
+from rolloutsim.promql import SeriesStore
 from rolloutsim.sim.run import play, trace_run
 from rolloutsim.sim.scenario import Scenario
 from rolloutsim.sim.scenario_file import load_scenario
@@ -28,8 +31,11 @@ def world(release: str) -> Scenario:
     return replace(found, service=replace(found.service, operators=operators, horizon_ms=HOUR_MS))
 
 
-def recording(folder: Path, release: str, seed: int = 1) -> tuple[Bundle, Timeline]:
-    """A simulated rollout, of which only what a server and a controller would keep is kept."""
+def recording(folder: Path, release: str, seed: int = 1, *, scale: float = 1.0) -> tuple[Bundle, Timeline]:
+    """A simulated rollout, of which only what a server and a controller would keep is kept.
+
+    ``scale`` : counters by as much, as of a service with less traffic.
+    """
     manifest, records = trace_run(load_policy(RAN), world(release), seed=seed)
     start = manifest["start"]
     about = {"world": "recorded", "from": start - 60_000, "to": start + HOUR_MS}
@@ -37,10 +43,18 @@ def recording(folder: Path, release: str, seed: int = 1) -> tuple[Bundle, Timeli
     write_trace(
         path,
         {**manifest, **about, "by": "app_version", "requests": "http_requests_total"},
-        [record for record in records if record["kind"] != "truth"],
+        [
+            {**record, "value": scale * record["value"]} if _counts(record) else record
+            for record in records
+            if record["kind"] != "truth"
+        ],
     )
     bundle = read_bundle(path)
     return bundle, timeline_of(bundle.trace)
+
+
+def _counts(record: Mapping[str, Any]) -> bool:
+    return record["kind"] == "sample" and isinstance(record["value"], float)
 
 
 @pytest.mark.parametrize("release", ["good", "error-step-20pp", "error-step-2pp", "slow-leak"])
@@ -131,10 +145,12 @@ def test_a_policy_that_does_the_same_a_little_later_does_the_same(tmp_path: Path
 def test_a_question_that_the_recording_cannot_answer_is_refused(tmp_path: Path) -> None:
     bundle, timeline = recording(tmp_path, "good")
     text = RAN.read_text(encoding="utf-8")
+    late = (*timeline.moves[:2], Move(bundle.end_ms + 1, Did.PROMOTED))
     cases = (
         (text.replace("http_requests_total", "grpc_calls_total"), timeline, "--match 'grpc_calls_total'"),
         (text, replace(timeline, new="v9"), "its app_version are: v1, v2"),
         (text, replace(timeline, started_ms=0), "record from before it began"),
+        (text, replace(timeline, moves=late), "until after it ended, with --to"),
     )
     for policy, run, remedy in cases:
         with pytest.raises(BundleError) as caught:
@@ -146,6 +162,33 @@ def test_a_question_that_the_recording_cannot_answer_is_refused(tmp_path: Path) 
     tried = replace(policy, strategy=replace(policy.strategy, steps=(trial, *policy.strategy.steps)))
     with pytest.raises(BundleError, match="has a step experiment, and nobody recorded"):
         retell(tried, bundle, timeline)
+
+
+def test_a_recording_that_does_not_tell_which_requests_failed_is_refused(tmp_path: Path) -> None:
+    """Without a status no request seems to have failed, and 0 would be no answer."""
+    bundle, timeline = recording(tmp_path, "good")
+    every = [(dict(bundle.store.labels(i)), *bundle.store.samples(i)) for i in range(len(bundle.store))]
+    silent = [
+        ({k: v for k, v in labels.items() if k != "status"}, times, values)
+        for labels, times, values in every
+        if labels["__name__"] != "http_requests_total" or labels["status"] == "200"
+    ]
+    policy = load_policy(SHIPPED / "all-at-once.yaml")
+    assert retell(policy, bundle, timeline).policy == policy.name
+    with pytest.raises(BundleError, match=r"tells which requests failed.*--requests COUNTER"):
+        retell(policy, replace(bundle, store=SeriesStore.from_series(silent)), timeline)
+
+
+def test_where_the_new_version_got_few_requests_its_best_and_worst_are_none_and_all(tmp_path: Path) -> None:
+    bundle, timeline = recording(tmp_path, "error-step-20pp", scale=0.001)
+    told = retell(load_policy(SHIPPED / "all-at-once.yaml"), bundle, timeline)
+    assert told.seldom
+    assert told.line_ms is not None
+    assert told.low <= 0.1 * told.bad
+    assert told.high >= 4.0 * told.bad
+    assert not retell(load_policy(RAN), bundle, timeline).seldom, "nothing of it is modelled"
+    usual = retell(load_policy(SHIPPED / "all-at-once.yaml"), *recording(tmp_path, "error-step-20pp"))
+    assert not usual.seldom
 
 
 def test_the_same_recording_gives_the_same_answer(tmp_path: Path) -> None:
