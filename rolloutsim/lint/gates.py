@@ -12,7 +12,7 @@ import re2
 
 from rolloutsim.lint.rule import Check, Hit, Rule, Severity
 from rolloutsim.lint.subject import AnalysisUse, Role, Rollout
-from rolloutsim.policy.model import ExperimentStep, Metric, OtherProvider, Pause, PluginStep, Step
+from rolloutsim.policy.model import Metric, OtherProvider, Pause, PluginStep
 
 __all__ = ["CHECKS", "matches"]
 
@@ -63,17 +63,12 @@ def _can_be_inconclusive(metric: Metric) -> bool:
     return both or counted or judge
 
 
-def _may_stop(step: Step) -> bool:
-    """Whether a step other than an analysis looks at the release; an experiment does with its analyses."""
-    return isinstance(step, PluginStep) or (isinstance(step, ExperimentStep) and bool(step.analyses))
-
-
 def _no_gate(subject: Rollout) -> Iterator[Hit]:
     canary, blue_green = subject.canary, subject.blue_green
     if canary is None and blue_green is None:
         return
     by_hand = bool(_manual_pauses(subject)) or (blue_green and not blue_green.auto_promotion_enabled)
-    others = canary is not None and any(_may_stop(step) for step in canary.steps)
+    others = canary is not None and any(isinstance(step, PluginStep) for step in canary.steps)
     if by_hand or others or any(not _only_dry_run(use) for use in subject.analyses):
         return
     if subject.analyses:

@@ -16,7 +16,14 @@ from rolloutsim.lint.weights import share_of_pods
 from rolloutsim.lint.words import duration, percent
 from rolloutsim.policy.document import Path
 from rolloutsim.policy.expressions import LATE_TAG, STAND_INS
-from rolloutsim.policy.model import Metric, PodHashArgument, PrometheusProvider, SecretArgument, SetWeight
+from rolloutsim.policy.model import (
+    ExperimentArgument,
+    Metric,
+    PodHashArgument,
+    PrometheusProvider,
+    SecretArgument,
+    SetWeight,
+)
 from rolloutsim.promql import PromQLError, Query, compile_query
 from rolloutsim.promql.parse import parse
 from rolloutsim.promql.tree import Aggregate, Binary, Call, Node, Number, children
@@ -153,8 +160,13 @@ VERSION_LABELS = _version_labels()
 def _looks_at_new_version(subject: Rollout, item: MetricUse) -> bool:
     provider = item.metric.provider
     assert isinstance(provider, PrometheusProvider)
-    hashes = {argument.name for argument in item.late if isinstance(argument, PodHashArgument)}
-    if hashes & set(LATE_TAG.findall(provider.query)):
+    names = {
+        argument.name
+        for argument in item.late
+        if isinstance(argument, PodHashArgument)
+        or (isinstance(argument, ExperimentArgument) and "templates." in argument.text)
+    }
+    if names & set(LATE_TAG.findall(provider.query)):
         return True
     labels = VERSION_LABELS | {re.sub(r"\W", "_", subject.policy.target.revision_label)}
     strategy = subject.canary or subject.blue_green
@@ -176,7 +188,10 @@ def _no_version_label(subject: Rollout) -> Iterator[Hit]:
                 continue
             if _looks_at_new_version(subject, item):
                 continue
-            if use.role is Role.BEFORE_SWITCH:
+            if use.role is Role.EXPERIMENT:
+                reason = "no label of the query tells the experiment's pods from the others"
+                fix = "pass {{templates.NAME.podTemplateHash}} as an argument and select by it"
+            elif use.role is Role.BEFORE_SWITCH:
                 reason = "before the switch all users are on the old version: the query judges that one"
                 fix = "select the new version's own requests, or use a job or web check against the preview"
             else:

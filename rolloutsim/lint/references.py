@@ -17,7 +17,7 @@ from typing import Any
 
 from rolloutsim.lint.gates import matches
 from rolloutsim.lint.rule import Check, Hit, Rule, Severity
-from rolloutsim.lint.subject import AnalysisUse, Rollout
+from rolloutsim.lint.subject import AnalysisUse, Role, Rollout
 from rolloutsim.policy.analysis_templates import API_VERSION, TEMPLATE_KINDS
 from rolloutsim.policy.document import Document, Path, nearest
 from rolloutsim.policy.load import manifests
@@ -225,6 +225,10 @@ def _names_no_metric(subject: Rollout) -> Iterator[Hit]:
 
 def _patterns(subject: Rollout, use: AnalysisUse) -> Iterator[tuple[Document, Path, str]]:
     sources = [(subject.document, use.path, use.content)]
+    if use.role is Role.EXPERIMENT and use.step is not None:
+        # Its rules hold for each of its analyses.
+        path: Path = (*subject.strategy_path, "steps", use.step, "experiment")
+        sources = [(subject.document, path, subject.fields["steps"][use.step]["experiment"])]
     sources += [(template, ("spec",), template.spec) for template in use.templates]
     for document, path, content in sources:
         for field in ("dryRun", "measurementRetention"):

@@ -10,6 +10,7 @@ from typing import Any
 from rolloutsim.conditions import Dialect
 from rolloutsim.errors import PolicyError
 from rolloutsim.policy.document import Bundle, Document, Path
+from rolloutsim.policy.experiment_step import analysis_content
 from rolloutsim.policy.located import LocatedPolicy
 from rolloutsim.policy.metric import bind_metric
 from rolloutsim.policy.model import (
@@ -17,6 +18,7 @@ from rolloutsim.policy.model import (
     AnalysisStep,
     BlueGreen,
     Canary,
+    ExperimentStep,
     FieldArgument,
     LateArgument,
     Metric,
@@ -54,6 +56,7 @@ class Role(StrEnum):
 
     BACKGROUND = "background"
     STEP = "step"
+    EXPERIMENT = "experiment"
     BEFORE_SWITCH = "prePromotionAnalysis"
     AFTER_SWITCH = "postPromotionAnalysis"
 
@@ -73,7 +76,9 @@ class MetricUse:
 class AnalysisUse:
     """An analysis in its role. ``metrics`` leaves out those of templates that are not in the files.
 
-    ``content`` is what stands at ``path`` of the rollout's document; ``step`` is the index of the step.
+    ``content`` is what stands at ``path`` of the rollout's document (for an experiment's analysis, whose
+    dryRun stands at the experiment, as an analysis of a step would be written); ``step`` is the index of the
+    step.
     """
 
     role: Role
@@ -184,9 +189,15 @@ def _analyses(
         if canary.background is not None:
             yield Role.BACKGROUND, (*path, "analysis"), fields["analysis"], canary.background, None
         for index, step in enumerate(canary.steps):
+            where: Path = (*path, "steps", index)
             if isinstance(step, AnalysisStep):
                 content = fields["steps"][index]["analysis"]
-                yield Role.STEP, (*path, "steps", index, "analysis"), content, step.analysis, index
+                yield Role.STEP, (*where, "analysis"), content, step.analysis, index
+            elif isinstance(step, ExperimentStep):
+                named = fields["steps"][index]["experiment"].get("analyses", [])
+                for number, (one, reference) in enumerate(zip(step.analyses, named, strict=True)):
+                    place: Path = (*where, "experiment", "analyses", number)
+                    yield Role.EXPERIMENT, place, analysis_content(reference), one.analysis, index
     if blue_green := subject.blue_green:
         gates: Sequence[tuple[Role, Analysis | None]] = (
             (Role.BEFORE_SWITCH, blue_green.pre_promotion),

@@ -94,7 +94,7 @@ def _before_traffic(subject: Rollout) -> Iterator[Hit]:
                 names = ", ".join(repr(metric.name) for metric in soon)
                 reason = f"{names} is measured from the moment that the new version's first pod is created"
                 yield Hit(subject.document, use.path, reason, _start_after_weight(canary))
-        elif use.step is not None and not _reached(canary.steps, use.step):
+        elif use.role is Role.STEP and use.step is not None and not _reached(canary.steps, use.step):
             measured = [m for m in use.metrics if isinstance(m.metric.provider, PrometheusProvider)]
             if measured:
                 reason = "no step before this analysis gives the new version any traffic"

@@ -25,7 +25,7 @@ from rolloutsim.policy.model import (
     SetMirrorRoute,
 )
 
-__all__ = ["AVAILABLE_AT", "TAG", "experiment_step", "steps_beside"]
+__all__ = ["AVAILABLE_AT", "TAG", "analysis_content", "experiment_step", "steps_beside"]
 
 TAG = re.compile(r"\{\{\s*(.*?)\s*\}\}")
 """A tag in a value: ``templates.NAME.podTemplateHash``, ``templates.NAME.replicaset.name``, AVAILABLE_AT."""
@@ -106,19 +106,20 @@ def _analysis(
     templates: Collection[str],
     analyses: AnalysisReader,
 ) -> Analysis:
-    cluster = reference.get("clusterScope", False)
-    name = reference["templateName"]
-    analyses.bundle.need(TEMPLATE_KINDS[cluster], name, document, (*path, "templateName"))
+    kind = TEMPLATE_KINDS[reference.get("clusterScope", False)]
+    analyses.bundle.need(kind, reference["templateName"], document, (*path, "templateName"))
     given = []
     for index, argument in enumerate(reference.get("args", [])):
         where = (*path, "args", index, "value")
         given.append(_argument(document, where, argument, templates))
-    content = {
-        "templates": [{"templateName": name, "clusterScope": cluster}],
-        "args": given,
-        "dryRun": reference["dryRun"],
-    }
+    content = {**analysis_content(reference), "args": given, "dryRun": reference["dryRun"]}
     return analyses.read(path, content, endless=True)
+
+
+def analysis_content(reference: Mapping[str, Any]) -> Mapping[str, Any]:
+    """An entry of an experiment's ``analyses`` as an analysis of a step would be written."""
+    named = {name: reference[name] for name in ("templateName", "clusterScope") if name in reference}
+    return {"templates": [named], "args": reference.get("args", [])}
 
 
 def _argument(

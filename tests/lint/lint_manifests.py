@@ -96,6 +96,49 @@ spec:
 """
 """A canary by pods alone."""
 
+EXPERIMENT = """\
+apiVersion: argoproj.io/v1alpha1
+kind: Rollout
+metadata: {name: api}
+spec:
+  replicas: 10
+  progressDeadlineAbort: true
+  selector: {matchLabels: {app: api}}
+  template: {metadata: {labels: {app: api}}}
+  strategy:
+    canary:
+      maxSurge: 1
+      steps:
+        - experiment:
+            duration: 10m
+            templates:
+              - {name: baseline, specRef: stable}
+              - {name: candidate, specRef: canary}
+            analyses:
+              - name: errors
+                templateName: errors
+                args:
+                  - {name: service, value: api}
+                  - {name: hash, value: "{{templates.candidate.podTemplateHash}}"}
+---
+apiVersion: argoproj.io/v1alpha1
+kind: AnalysisTemplate
+metadata: {name: errors}
+spec:
+  args: [{name: service}, {name: hash}]
+  metrics:
+    - name: error-rate
+      initialDelay: 2m
+      interval: 2m
+      successCondition: len(result) == 0 || isNaN(result[0]) || result[0] < 0.05
+      provider:
+        prometheus:
+          query: >-
+            sum(rate(errors{service="{{args.service}}", hash="{{args.hash}}"}[2m]))
+            / sum(rate(requests{service="{{args.service}}", hash="{{args.hash}}"}[2m]))
+"""
+"""A canary by pods alone whose gate is an experiment."""
+
 BLUE_GREEN = """\
 apiVersion: argoproj.io/v1alpha1
 kind: Rollout

@@ -13,6 +13,7 @@ from tests.lint.lint_manifests import (
     BLUE_GREEN,
     CANARY,
     DEPLOYMENT,
+    EXPERIMENT,
     PODS,
     POLICIES,
     changed,
@@ -411,6 +412,63 @@ CASES = (
         (("interval: 2m", "interval: 2m\n      failureLimit: 5"),),
         also=("RS066",),
     ),
+    Case("RS010", (("templateName: errors", "templateName: error"),), (), base=EXPERIMENT),
+    Case(
+        "RS013",
+        (("value: api}", "value: api}\n                  - {name: zone, value: a}"),),
+        (("duration: 10m", "duration: 20m"),),
+        base=EXPERIMENT,
+    ),
+    Case(
+        "RS014",
+        (("duration: 10m", "duration: 10m\n            dryRun: [{metricName: latency}]"),),
+        (("duration: 10m", "duration: 10m\n            dryRun: [{metricName: error-rate}]"),),
+        base=EXPERIMENT,
+    ),
+    Case("RS015", (SECRET,), (("duration: 10m", "duration: 20m"),), EXPERIMENT, ("RS072",)),
+    Case(
+        "RS052",
+        (("duration: 10m", "duration: 10m\n            dryRun: [{metricName: error}]"),),
+        (("duration: 10m", "duration: 10m\n            dryRun: []"),),
+        base=EXPERIMENT,
+    ),
+    Case(
+        "RS052",
+        (
+            (
+                "            analyses:\n              - name: errors\n                templateName: errors\n",
+                "",
+            ),
+            ("                args:\n                  - {name: service, value: api}\n", ""),
+            ('                  - {name: hash, value: "{{templates.candidate.podTemplateHash}}"}\n', ""),
+        ),
+        (("duration: 10m", "duration: 20m"),),
+        base=EXPERIMENT,
+    ),
+    Case("RS060", (condition("result[0] < 0.05"),), (condition("false"),), EXPERIMENT, ("RS061",)),
+    Case("RS062", (condition("'all(result, # < 1)'"),), (condition(CONDITION),), EXPERIMENT, ("RS061",)),
+    Case("RS063", (condition("result < 0.05"),), (condition(CONDITION),), base=EXPERIMENT),
+    Case("RS064", (("interval: 2m", "interval: 2m\n      count: 2\n      failureLimit: 2"),), (), EXPERIMENT),
+    Case("RS065", ((f"      successCondition: {CONDITION}\n", ""),), (), EXPERIMENT),
+    Case(
+        "RS066",
+        (("interval: 2m", "interval: 2m\n      failureLimit: 1"),),
+        (("interval: 2m", "interval: 2m\n      failureLimit: 0"),),
+        base=EXPERIMENT,
+    ),
+    Case(
+        "RS070",
+        (("}[2m]))\n", "}[1m]))\n"),),
+        (("[2m]", "[3m]"), ("[2m]", "[3m]"), ("interval: 2m", "interval: 3m")),
+        base=EXPERIMENT,
+    ),
+    Case("RS071", (("interval: 2m", "interval: 1m"),), (("interval: 2m", "interval: 3m"),), base=EXPERIMENT),
+    Case(
+        "RS073",
+        (("{{templates.candidate.podTemplateHash}}", "{{experiment.availableAt}}"),),
+        (("{{templates.candidate.podTemplateHash}}", "{{templates.baseline.replicaset.name}}"),),
+        base=EXPERIMENT,
+    ),
 )
 
 
@@ -424,7 +482,9 @@ def ids(findings: tuple[Finding, ...]) -> set[str]:
     return {finding.rule.id for finding in findings}
 
 
-@pytest.mark.parametrize("text", [CANARY, PODS, BLUE_GREEN], ids=["canary", "pods", "blue-green"])
+@pytest.mark.parametrize(
+    "text", [CANARY, EXPERIMENT, PODS, BLUE_GREEN], ids=["canary", "experiment", "pods", "blue-green"]
+)
 def test_the_manifests_to_damage_have_no_finding(tmp_path: Path, text: str) -> None:
     assert found(tmp_path, text) == ()
 
