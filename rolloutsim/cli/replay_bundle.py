@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 __all__ = ["replay_bundle"]
 
+_GAPS = 5
+"""Gaps that are named."""
+
 
 def replay_bundle(
     path: Path, policies: Sequence[str], ran: str | None, as_run: Path | None, output: Form
@@ -62,7 +65,7 @@ def _table(
 
     yield f"{bundle.name}: {bundle.label} {timeline.stable} -> {timeline.new}"
     begun = rfc3339_text(timeline.started_ms)
-    done = ", ".join(f"{move.words()} {_offset(move.at_ms, timeline)}" for move in timeline.decisions())
+    done = ", ".join(f"{move.words()} {timeline.offset(move.at_ms)}" for move in timeline.decisions())
     yield from wrapped(f"{begun}: {done or 'nothing was decided'}", "  ", "As it ran, from ")
     yield ""
     yield from rows(
@@ -87,16 +90,16 @@ def _table(
     for one in told:
         for line in _remarks(one, timeline):
             yield from wrapped(line, "  ", f"{one.policy}: ")
-    yield from _notes(bundle, told)
+    yield from _notes(bundle, timeline, told)
 
 
 def _row(one: Retold, timeline: Timeline) -> tuple[str, ...]:
     return (
         one.policy,
         str(one.end or "undecided"),
-        _offset(one.ended_ms, timeline) if one.ended_ms is not None else "–",
+        timeline.offset(one.ended_ms) if one.ended_ms is not None else "–",
         f"{one.same}/{one.recorded}",
-        "all" if one.line_ms is None else f"until {_offset(one.line_ms, timeline)}",
+        "all" if one.line_ms is None else f"until {timeline.offset(one.line_ms)}",
         f"{one.bad:,.0f}",
         f"{one.low:,.0f}",
         f"{one.high:,.0f}",
@@ -107,13 +110,13 @@ def _remarks(one: Retold, timeline: Timeline) -> Iterator[str]:
     if one.gate:
         yield f"stopped by {one.gate}: {one.message}"
     if one.line_ms is not None:
-        line = _offset(one.line_ms, timeline)
+        line = timeline.offset(one.line_ms)
         yield f"measured until {line}, modelled from there on, where it did {one.difference}"
     if one.wider_ms is not None:
-        wider = _offset(one.wider_ms, timeline)
+        wider = timeline.offset(one.wider_ms)
         yield f"extrapolation: from {wider} on the new version gets a larger share than it ever got"
     if one.held_ms is not None:
-        held = _offset(one.held_ms, timeline)
+        held = timeline.offset(one.held_ms)
         yield f"extrapolation: from {held} on a version gets requests that got none, and behaves as before"
     if one.seldom:
         yield (
@@ -122,7 +125,7 @@ def _remarks(one: Retold, timeline: Timeline) -> Iterator[str]:
         )
 
 
-def _notes(bundle: Bundle, told: Sequence[Retold]) -> Iterator[str]:
+def _notes(bundle: Bundle, timeline: Timeline, told: Sequence[Retold]) -> Iterator[str]:
     if told:
         yield from wrapped(
             f"bad requests as it ran: {told[0].actual_bad:,.0f}; those of the new version beyond the stable "
@@ -132,11 +135,17 @@ def _notes(bundle: Bundle, told: Sequence[Retold]) -> Iterator[str]:
             "  ",
             "- ",
         )
-    lost = sum(gap.end_ms - gap.start_ms for gap in bundle.gaps) / 1000
-    gaps = f"{len(bundle.gaps)} gaps, {lost:,.0f} s in all" if bundle.gaps else "no gaps"
-    yield f"- scrapes every {bundle.interval_ms / 1000:g} s, {gaps}"
+    yield from wrapped(
+        f"scrapes every {bundle.interval_ms / 1000:g} s, {_gaps(bundle, timeline)}", "  ", "- "
+    )
 
 
-def _offset(at_ms: int, timeline: Timeline) -> str:
-    seconds = (at_ms - timeline.started_ms) / 1000.0
-    return f"+{int(seconds // 60)}m{seconds % 60:02.0f}s"
+def _gaps(bundle: Bundle, timeline: Timeline) -> str:
+    """Where scrapes are missing: what a policy would have read then, nobody knows."""
+    if not bundle.gaps:
+        return "no gaps"
+    shown = [
+        f"{timeline.offset(gap.start_ms)} to {timeline.offset(gap.end_ms)}" for gap in bundle.gaps[:_GAPS]
+    ]
+    more = f" and {len(bundle.gaps) - _GAPS} more" if bundle.gaps[_GAPS:] else ""
+    return f"with gaps from {', '.join(shown)}{more}"

@@ -60,6 +60,12 @@ class Timeline:
     ready_ms: int = 0
     """How long a new pod took to become ready."""
 
+    def offset(self, at_ms: int) -> str:
+        """A time as minutes and seconds since the release."""
+        seconds = abs(at_ms - self.started_ms) / 1000.0
+        sign = "-" if at_ms < self.started_ms else "+"
+        return f"{sign}{int(seconds // 60)}m{seconds % 60:02.0f}s"
+
     def end(self) -> Move | None:
         """How it ended; None if it had not when the record ends."""
         return next((move for move in self.moves if move.did in (Did.PROMOTED, Did.ABORTED)), None)

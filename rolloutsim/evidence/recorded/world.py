@@ -159,9 +159,9 @@ class RecordedWorld:
         ):
             self._matched += 1
             return
-        recorded = f"{wanted.words()} at {_offset(wanted.at_ms, self.timeline)}" if wanted else "nothing more"
+        recorded = f"{wanted.words()} at {self.timeline.offset(wanted.at_ms)}" if wanted else "nothing more"
         earliest = move.at_ms if wanted is None else min(move.at_ms, wanted.at_ms)
-        self._draw_line(earliest, f"{move.words()} at {_offset(move.at_ms, self.timeline)}", recorded)
+        self._draw_line(earliest, f"{move.words()} at {self.timeline.offset(move.at_ms)}", recorded)
 
     def _catch_up(self, now: int) -> None:
         """A recorded decision that has not been taken by now is a difference too."""
@@ -170,7 +170,7 @@ class RecordedWorld:
         wanted = self._recorded[self._matched]
         if wanted.at_ms + self._tolerance_ms < now:
             self._draw_line(
-                wanted.at_ms, "nothing", f"{wanted.words()} at {_offset(wanted.at_ms, self.timeline)}"
+                wanted.at_ms, "nothing", f"{wanted.words()} at {self.timeline.offset(wanted.at_ms)}"
             )
 
     def _draw_line(self, at_ms: int, here: str, recorded: str) -> None:
@@ -198,9 +198,3 @@ class RecordedWorld:
         session = self.loop.session
         if awaits_person(session.policy, session.state):
             self.loop.hear(promote(session.policy, session.state, self.loop.now, ACTOR))
-
-
-def _offset(at_ms: int, timeline: Timeline) -> str:
-    """A time as minutes and seconds since the release."""
-    seconds = (at_ms - timeline.started_ms) / 1000.0
-    return f"+{int(seconds // 60)}m{seconds % 60:02.0f}s"
