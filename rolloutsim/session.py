@@ -22,6 +22,7 @@ from rolloutsim.engine import (
     deadline,
     decide,
 )
+from rolloutsim.engine.construction import built_fast
 from rolloutsim.errors import ReplayDivergence
 from rolloutsim.policy.model import Canary, Policy
 
@@ -37,6 +38,7 @@ class Unsettled(RuntimeError):
     """The engine still wanted to act after the most passes that one instant may need: a defect."""
 
 
+@built_fast
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One journal record: what was seen, and what was decided upon it."""
@@ -59,6 +61,8 @@ class Session:
         self.state = state
         self._record = record
         self._seq = 0
+        self._due_of: State | None = None
+        self._due: int | None = None
 
     def hear(self, seen: Observation) -> Decision:
         """Fold one observation; journal it with what was decided; return the decision."""
@@ -72,7 +76,9 @@ class Session:
 
     def due(self) -> int | None:
         """The time in ms at which the engine wants its next tick; None: done, or waiting for a person."""
-        return deadline(self.policy, self.state)
+        if self._due_of is not self.state:
+            self._due_of, self._due = self.state, deadline(self.policy, self.state)
+        return self._due
 
     def settle(self, at: int, perform: Callable[[Action], Iterable[Observation]]) -> int | None:
         """Tick at ``at`` until the engine is quiet; return when it is `due` then.

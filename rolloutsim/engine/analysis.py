@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from rolloutsim.conditions import (
     Condition,
@@ -23,6 +23,7 @@ from rolloutsim.conditions import (
     compile_condition,
 )
 from rolloutsim.engine.binding import bound_metrics, late_values, refusal
+from rolloutsim.engine.construction import built_fast
 from rolloutsim.engine.events import (
     Counted,
     Measure,
@@ -89,6 +90,7 @@ WORST = (RunPhase.SUCCESSFUL, RunPhase.INCONCLUSIVE, RunPhase.ERROR, RunPhase.FA
 """Phases of completed metrics, from best to worst."""
 
 
+@built_fast
 @dataclass(frozen=True, slots=True)
 class RunState:
     """One analysis run. Times in ms.
@@ -124,8 +126,7 @@ class RunSeen:
     message: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Advance:
+class Advance(NamedTuple):
     """What one pass over a run gives."""
 
     run: RunState
@@ -180,7 +181,7 @@ def record(run: RunState, seen: Measured, judge: Judge) -> RunState:
     asked = state.measurements[-1].started
     # An answer cannot be finished before it was asked for, nor after it was heard.
     at = max(asked, min(seen.finished, seen.at))
-    if seen.outcome in (MeasurementPhase.PENDING, MeasurementPhase.RUNNING):
+    if seen.outcome is MeasurementPhase.PENDING or seen.outcome is MeasurementPhase.RUNNING:
         return run
     provider = state.metric.provider
     if isinstance(provider, GatedCounts):
@@ -245,8 +246,11 @@ def advance(run: RunState, at: int, action_id: Callable[[], str], exposed: Expos
         ended = replace(run, phase=RunPhase.ERROR, message=run.refusal, completed=at, due=None)
         return Advance(ended, events=(RunChanged(run.name, ended.phase, ended.message),))
     if run.asking:
-        metrics = tuple(_timed_out(state, at) for state in run.metrics)
+        metrics = run.metrics
         deadline = _answer_deadline(metrics)
+        if deadline is not None and deadline <= at:
+            metrics = tuple([_timed_out(state, at) for state in metrics])
+            deadline = _answer_deadline(metrics)
         if deadline is not None:
             return Advance(_waiting(run, metrics, deadline, asking=True))
         return _assess(run, metrics, at, terminating=False, requests=())
@@ -362,17 +366,19 @@ def _assess(
     phase, message = _summary(metrics, terminating=terminating, terminated=terminated)
     changed = phase is not run.phase
     moved = RunState(
-        name=run.name,
-        created=run.created,
-        metrics=metrics,
-        secrets=run.secrets,
-        started=started,
-        completed=at if phase.completed else None,
-        phase=phase,
-        message=message if changed else run.message,
-        terminating=run.terminating,
-        due=None if phase.completed else _next(run, metrics, started, at),
-        counts_from=run.counts_from,
+        run.name,
+        run.created,
+        metrics,
+        run.secrets,
+        run.refusal,
+        started,
+        at if phase.completed else None,
+        phase,
+        message if changed else run.message,
+        run.terminating,
+        False,
+        None if phase.completed else _next(run, metrics, started, at),
+        run.counts_from,
     )
     events: list[RunChanged | MeasurementTaken] = [
         _told(run.name, state) for state in measured if state.untold
@@ -422,18 +428,19 @@ def _summary(
 ) -> tuple[RunPhase, str]:
     """Phase and message of the run: its worst completed metric, once all are completed."""
     worst: RunPhase | None = None
+    over = True
     message = "Run Terminated" if terminated else ""
     for state in metrics:
         if not state.phase.completed:
-            continue
-        if state.dry_run:
+            over = False
+        elif state.dry_run:
             worst = worst or RunPhase.SUCCESSFUL
         elif worst is None or WORST.index(state.phase) > WORST.index(worst):
             worst = state.phase
             message = _reason(state) or message
     if terminating:
         return worst or RunPhase.SUCCESSFUL, message
-    if worst is None or not all(state.phase.completed for state in metrics):
+    if worst is None or not over:
         return RunPhase.RUNNING, ""
     return worst, message
 

@@ -13,7 +13,6 @@ are folded in between, as the controller's own measurements are over when its an
 from __future__ import annotations
 
 from rolloutsim.engine import bluegreen, canary, progress, rolling
-from rolloutsim.engine.analysis import next_due
 from rolloutsim.engine.draft import Draft
 from rolloutsim.engine.events import Observation, Phase, PolicyChanged, Tick
 from rolloutsim.engine.experiment import timers
@@ -21,7 +20,7 @@ from rolloutsim.engine.experiments import advance_experiments
 from rolloutsim.engine.exposure import followed, has_gates
 from rolloutsim.engine.fold import at_time, fold
 from rolloutsim.engine.pauses import pause_end
-from rolloutsim.engine.runs import advance_runs, ask_again, askings
+from rolloutsim.engine.runs import advance_runs, ask_again, asked_again_at
 from rolloutsim.engine.scaling import scale_blue_green, scale_canary, scaling_event
 from rolloutsim.engine.spans import Exposed
 from rolloutsim.engine.state import Decision, Facts, ServiceFact, Snapshot, State, Status, Waiting
@@ -80,7 +79,7 @@ def start(policy: Policy, world: Snapshot) -> State:
 
 def decide(policy: Policy, state: State, seen: Observation) -> Decision:
     """The next state, what to do, and what to tell people, upon one observation."""
-    decision = _decide(policy, state, seen)
+    decision = _ticked(policy, state, seen) if isinstance(seen, Tick) else Decision(fold(policy, state, seen))
     after = decision.state
     if after.exposed is None:
         return decision
@@ -88,10 +87,8 @@ def decide(policy: Policy, state: State, seen: Observation) -> Decision:
     return decision if moved is after else Decision(moved, decision.actions, decision.events)
 
 
-def _decide(policy: Policy, state: State, seen: Observation) -> Decision:
-    if not isinstance(seen, Tick):
-        return Decision(fold(policy, state, seen))
-    now = max(state.now, seen.at)
+def _ticked(policy: Policy, state: State, tick: Tick) -> Decision:
+    now = max(state.now, tick.at)
     due = _due(policy, state, now)
     if due is None or now < due:
         return Decision(at_time(state, now))
@@ -206,7 +203,10 @@ def _due(policy: Policy, state: State, now: int) -> int | None:
         return now
     times = [] if due is None else [due]
     for run in state.runs:
-        times.extend(askings(run, state.looked_at))
+        for metric in run.metrics:
+            again = asked_again_at(metric, state.looked_at)
+            if again is not None:
+                times.append(again)
     timer = _next_timer(policy, state, PROGRESS_CHECK_MS)
     if timer is not None:
         times.append(timer)
@@ -218,9 +218,8 @@ def _due(policy: Policy, state: State, now: int) -> int | None:
 def _run_due(state: State, now: int) -> int | None:
     due: int | None = None
     for run in state.runs:
-        time = next_due(run)
-        if time is not None and (due is None or time < due):
-            due = time
+        if run.due is not None and (due is None or run.due < due):
+            due = run.due
     return None if due is None else max(due, now)
 
 
@@ -245,7 +244,11 @@ def _next_timer(policy: Policy, state: State, progress_lag_ms: int) -> int | Non
     late = _late(policy, state)
     if late is not None:
         times.append(late + progress_lag_ms)
-    return min((time for time in times if time > state.looked_at), default=None) if times else None
+    first: int | None = None
+    for time in times:
+        if time > state.looked_at and (first is None or time < first):
+            first = time
+    return first
 
 
 def _late(policy: Policy, state: State) -> int | None:

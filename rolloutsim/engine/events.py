@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from rolloutsim.conditions import MeasurementPhase, Result
+from rolloutsim.engine.construction import built_fast
 from rolloutsim.policy.model import Policy, Provider
 
 __all__ = [
@@ -96,19 +97,10 @@ class RunPhase(StrEnum):
     INCONCLUSIVE = "Inconclusive"
     ERROR = "Error"
 
-    @property
-    def completed(self) -> bool:
-        return self not in _OPEN
-
-    @property
-    def bad(self) -> bool:
-        """Failed, Error or Inconclusive: one such metric ends its run."""
-        return self in _BAD
-
-
-# Tuples: the hash of a member, which a set would need, costs more than the comparisons.
-_OPEN = (RunPhase.NEW, RunPhase.PENDING, RunPhase.RUNNING)
-_BAD = (RunPhase.FAILED, RunPhase.ERROR, RunPhase.INCONCLUSIVE)
+    def __init__(self, name: str) -> None:
+        self.completed = name not in ("", "Pending", "Running")
+        self.bad = name in ("Failed", "Error", "Inconclusive")
+        """One such metric ends its run."""
 
 
 # --- observations ---------------------------------------------------------------------------------
@@ -141,6 +133,7 @@ class ReplicasWanted:
     replicas: int
 
 
+@built_fast
 @dataclass(frozen=True, slots=True)
 class RevisionSeen:
     """Pods of one revision: asked for, created, ready, and available for long enough.
@@ -208,6 +201,7 @@ Outcome = Result | MeasurementPhase | MeasureError | Counted
 """A typed result (an empty vector is a value), a phase (jobs, plugins), an error, or counts (gates)."""
 
 
+@built_fast
 @dataclass(frozen=True, slots=True)
 class Measured:
     """The answer to `Measure`; ``attempt`` counts from 1 per run and metric."""
@@ -348,6 +342,7 @@ class Span:
     weight_percent: float
 
 
+@built_fast
 @dataclass(frozen=True, slots=True)
 class Measure:
     """Take one measurement; all arguments are filled in, secrets stay references.
@@ -440,6 +435,7 @@ class ExperimentChanged:
     message: str = ""
 
 
+@built_fast
 @dataclass(frozen=True, slots=True)
 class MeasurementTaken:
     """One judged measurement: the value as people read it, and the verdict."""

@@ -21,6 +21,7 @@ from rolloutsim.conditions import (
     StringResult,
     VectorResult,
 )
+from rolloutsim.engine.construction import built_fast
 from rolloutsim.engine.events import RunPhase
 from rolloutsim.engine.gating import Call, Watch, passed
 from rolloutsim.policy.gated import GatedCounts
@@ -60,6 +61,7 @@ SHOWN_ITEMS = 16
 SHOWN_CHARACTERS = 256
 
 
+@built_fast
 @dataclass(frozen=True, slots=True)
 class Measurement:
     """One measurement; ``finished`` is None while it is in flight. Times in ms."""
@@ -72,6 +74,7 @@ class Measurement:
     message: str = ""
 
 
+@built_fast
 @dataclass(frozen=True, slots=True)
 class Counters:
     """Finished measurements of a metric. An error does not use up ``count``."""
@@ -99,6 +102,7 @@ class Counters:
         )
 
 
+@built_fast
 @dataclass(frozen=True, slots=True)
 class MetricState:
     """One metric of a run: its definition with arguments filled in, its counters, its last measurements.
@@ -153,9 +157,10 @@ def answer_timeout_ms(provider: Provider) -> int | None:
 
 def in_flight(state: MetricState) -> Measurement | None:
     """The measurement without an answer, if there is one."""
-    if state.measurements and state.measurements[-1].finished is None:
-        return state.measurements[-1]
-    return None
+    if not state.measurements:
+        return None
+    last = state.measurements[-1]
+    return last if last.finished is None else None
 
 
 def due_at(state: MetricState, created: int, started: int | None) -> int | None:
@@ -198,7 +203,8 @@ def begun(state: MetricState, at: int, watch: Watch | None = None) -> MetricStat
         (*state.measurements, Measurement(attempt, at)),
         attempt,
         state.counters,
-        watch=watch,
+        False,
+        watch,
     )
 
 
@@ -222,8 +228,8 @@ def finished(
         (*state.measurements[:-1], last),
         state.attempts,
         state.counters.plus(phase),
-        untold=True,
-        watch=state.watch if watch is None else watch,
+        True,
+        state.watch if watch is None else watch,
     )
 
 
@@ -250,7 +256,8 @@ def assessed(state: MetricState, *, terminating: bool) -> MetricState:
         state.measurements[-state.retain :],
         state.attempts,
         state.counters,
-        watch=state.watch,
+        False,
+        state.watch,
     )
 
 
@@ -316,8 +323,8 @@ def _exceeded(state: MetricState) -> tuple[RunPhase, str] | None:
     if errors:
         return RunPhase.ERROR, errors
     if counters.inconclusive > metric.inconclusive_limit:
-        counts = (counters.inconclusive, metric.inconclusive_limit)
-        return RunPhase.INCONCLUSIVE, "inconclusive ({}) > inconclusiveLimit ({})".format(*counts)
+        message = f"inconclusive ({counters.inconclusive}) > inconclusiveLimit ({metric.inconclusive_limit})"
+        return RunPhase.INCONCLUSIVE, message
     if 0 <= metric.failure_limit < counters.failed:
         return RunPhase.FAILED, f"failed ({counters.failed}) > failureLimit ({metric.failure_limit})"
     return None
@@ -325,10 +332,8 @@ def _exceeded(state: MetricState) -> tuple[RunPhase, str] | None:
 
 def _errors_exceeded(state: MetricState) -> str:
     """The limit of errors in a row, if it is exceeded."""
-    counts = (state.counters.consecutive_error, state.metric.consecutive_error_limit)
-    if counts[0] <= counts[1]:
-        return ""
-    return "consecutiveErrors ({}) > consecutiveErrorLimit ({})".format(*counts)
+    errors, limit = state.counters.consecutive_error, state.metric.consecutive_error_limit
+    return "" if errors <= limit else f"consecutiveErrors ({errors}) > consecutiveErrorLimit ({limit})"
 
 
 def limit_message(state: MetricState) -> str:

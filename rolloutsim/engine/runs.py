@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from rolloutsim.conditions import judge
-from rolloutsim.engine.analysis import RunState, advance, create_run, next_due, record, terminate
+from rolloutsim.engine.analysis import RunState, advance, create_run, record, terminate
 from rolloutsim.engine.binding import late_values
 from rolloutsim.engine.events import Measure, Measured, RunPhase
 from rolloutsim.engine.holds import background_undecided
-from rolloutsim.engine.measurements import Measurement, answer_timeout_ms, in_flight
+from rolloutsim.engine.measurements import MetricState, answer_timeout_ms, in_flight
 from rolloutsim.engine.state import (
     BLUE_GREEN_PAUSE,
     CANARY_PAUSE,
@@ -21,7 +21,7 @@ from rolloutsim.engine.state import (
 from rolloutsim.engine.steps import current_step
 from rolloutsim.engine.work import RESYNC_MS, Work
 from rolloutsim.policy.gate_steps import evidence_step
-from rolloutsim.policy.model import Analysis, AnalysisStep, Metric
+from rolloutsim.policy.model import Analysis, AnalysisStep
 
 __all__ = [
     "BACKGROUND",
@@ -30,7 +30,7 @@ __all__ = [
     "STEP",
     "advance_runs",
     "ask_again",
-    "askings",
+    "asked_again_at",
     "fold_measured",
     "keep",
     "lacks_evidence",
@@ -59,15 +59,14 @@ def advance_runs(work: Work) -> bool:
     """
     asked = False
     for name, run in work.runs.items():
-        due = next_due(run)
-        if due is None or due > work.now:
+        if run.due is None or run.due > work.now:
             continue
         moved = advance(run, work.now, work.measure_id, work.exposed)
         work.runs[name] = moved.run
         work.actions.extend(moved.requests)
         work.events.extend(moved.events)
-        if moved.requests:
-            asked = asked or any(isinstance(request, Measure) for request in moved.requests)
+        for request in moved.requests:
+            asked = asked or isinstance(request, Measure)
         told = moved.run.phase is not run.phase or moved.run.message != run.message
         if told or (work.exposed is not None and _ends_hold(work, moved.run)):
             work.changed = True
@@ -79,32 +78,26 @@ def _ends_hold(work: Work, run: RunState) -> bool:
     return work.pause(GATE_PAUSE) is not None and not background_undecided(run)
 
 
-def _endless(run: RunState) -> list[tuple[Metric, Measurement]]:
-    """The measurements in flight that have no time-out of their own: jobs, plugins."""
-    found = []
-    for state in run.metrics:
-        flight = in_flight(state)
-        if flight is not None and answer_timeout_ms(state.metric.provider) is None:
-            found.append((state.metric, flight))
-    return found
+def asked_again_at(state: MetricState, after: int) -> int | None:
+    """When a measurement without a time-out (a job, a plugin) is asked for again, next after ``after`` ms.
 
-
-def askings(run: RunState, after: int) -> list[int]:
-    """When measurements without a time-out are asked for again, next after ``after`` ms."""
-    times = []
-    for _, flight in _endless(run):
-        started = flight.started
-        times.append(started + (max(0, after - started) // RESYNC_MS + 1) * RESYNC_MS)
-    return times
+    None: no such measurement is in flight.
+    """
+    flight = in_flight(state)
+    if flight is None or answer_timeout_ms(state.metric.provider) is not None:
+        return None
+    resyncs = max(0, after - flight.started) // RESYNC_MS + 1
+    return flight.started + resyncs * RESYNC_MS
 
 
 def ask_again(work: Work) -> None:
     """Ask for such measurements again at every resync, in case their answer was lost."""
     for run in work.runs.values():
-        for metric, flight in _endless(run):
-            times = (work.now - flight.started) // RESYNC_MS
-            if times > max(0, work.looked_at - flight.started) // RESYNC_MS:
-                again = Measure(work.measure_id(), run.name, metric.name, flight.attempt, metric.provider)
+        for state in run.metrics:
+            at = asked_again_at(state, work.looked_at)
+            if at is not None and at <= work.now:
+                metric = state.metric
+                again = Measure(work.measure_id(), run.name, metric.name, state.attempts, metric.provider)
                 work.actions.append(again)
 
 

@@ -9,8 +9,10 @@ reconcile pass (or a person's patch), as ``status`` of an Argo Rollouts ``Rollou
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from rolloutsim.engine.analysis import RunSeen, RunState
+from rolloutsim.engine.construction import built_fast
 from rolloutsim.engine.events import Action, Event, Phase, Role
 from rolloutsim.engine.experiment import ExperimentState
 from rolloutsim.engine.spans import Exposed
@@ -46,6 +48,7 @@ GATE_PAUSE = "GateUndecided"
 """Not Argo's: a background gate has not passed and everybody would be next (`rolloutsim.engine.holds`)."""
 
 
+@built_fast
 @dataclass(frozen=True, slots=True)
 class Revision:
     """One revision (a ReplicaSet, or a slot) and its pods. Times in ms.
@@ -89,6 +92,7 @@ class Snapshot:
     weight: int | None = None
 
 
+@built_fast
 @dataclass(frozen=True, slots=True)
 class Facts:
     """The world as last observed, and what people ask for.
@@ -140,6 +144,7 @@ class PauseCondition:
     since: int
 
 
+@built_fast
 @dataclass(frozen=True, slots=True)
 class Recorded:
     """``status.canary.weights``: the weights last sent to the router, and between which revisions.
@@ -155,6 +160,7 @@ class Recorded:
     additional: tuple[tuple[str, int], ...] = ()
 
 
+@built_fast
 @dataclass(frozen=True, slots=True)
 class Progressing:
     """The Progressing condition, whose ``updated`` time (ms) is the progress clock.
@@ -168,6 +174,7 @@ class Progressing:
     updated: int
 
 
+@built_fast
 @dataclass(frozen=True, slots=True)
 class Status:
     """``status`` of a rollout, as the last reconcile wrote it.
@@ -226,6 +233,7 @@ class Note:
     forget_deadline: bool
 
 
+@built_fast
 @dataclass(frozen=True, slots=True)
 class Waiting:
     """A pass whose writes are not all answered: what its status half will need.
@@ -249,6 +257,7 @@ class Waiting:
     experiment: RunSeen | None = None
 
 
+@built_fast
 @dataclass(frozen=True, slots=True)
 class State:
     """Everything the engine knows. Times in ms.
@@ -276,8 +285,7 @@ class State:
     experiments: tuple[ExperimentState, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """What one observation brings: the next state, what to do, what to tell people."""
 
     state: State

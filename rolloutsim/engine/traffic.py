@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from rolloutsim.engine import replicas
 from rolloutsim.engine.events import Role, SetWeight
 from rolloutsim.engine.experiments import additional_weights
@@ -157,9 +155,20 @@ def reconcile_router(work: Work) -> bool:
     stable = "" if work.stable is None else work.stable.id
     rest = routing.max_weight - weight - sum(share for _, share in additional)
     new = Recorded(weight, rest, canary, stable, additional=additional)
-    if work.status.weights is None or replace(work.status.weights, verified=None) != new:
+    if work.status.weights is None or not _same(work.status.weights, new):
         work.weights = new
     return not end_unverified(work, work.weights)
+
+
+def _same(known: Recorded, new: Recorded) -> bool:
+    """Whether the same weights are recorded already, verified or not."""
+    return (
+        known.canary == new.canary
+        and known.stable == new.stable
+        and known.canary_revision == new.canary_revision
+        and known.stable_revision == new.stable_revision
+        and known.additional == new.additional
+    )
 
 
 def _progressing(work: Work) -> bool:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from typing import cast
 
 from rolloutsim.engine.analysis import RunState
 from rolloutsim.engine.codec import to_json
@@ -104,8 +103,8 @@ class Work:
     def __init__(self, policy: Policy, state: State, now: int) -> None:
         self.policy = policy
         # Each is read by the code of its own strategy only.
-        self.canary = cast(Canary, policy.strategy)
-        self.blue_green = cast(BlueGreen, policy.strategy)
+        self.canary: Canary = policy.strategy  # type: ignore[assignment]
+        self.blue_green: BlueGreen = policy.strategy  # type: ignore[assignment]
         self.now = now
         self.facts: Facts = state.facts
         self.status: Status = state.status

@@ -166,7 +166,9 @@ class Loop:
             if told is None or replace(told, at=weight.at) != weight:
                 self._told_weight = weight
                 self.session.hear(weight)
-        if self._unseen and self.deployment is not None:
+        if not self._unseen:
+            return
+        if self.deployment is not None:
             self._unseen.update(dict.fromkeys(self.deployment.reconcile()))
         for revision in sorted(self._unseen):
             if self._told.get(revision) != self._counts(revision):
@@ -187,6 +189,10 @@ class Loop:
 
     def _perform(self, action: Action) -> Iterator[Observation]:
         match action:
+            case Measure():
+                answer = self._measure(action)
+                if answer is not None:
+                    yield answer
             case CreateRevision(revision=revision):
                 changed = {revision}
                 if self.deployment is None:
@@ -216,8 +222,6 @@ class Loop:
                 self._extras.set_route(action)
             case RemoveRoutes() if self._extras is not None:
                 self._extras.remove_routes()
-            case Measure():
-                yield from self._measure(action)
             case _:
                 pass
 
@@ -231,19 +235,18 @@ class Loop:
         self._told_weight = WeightSeen(self.now, weight, verified, additional)
         return self._told_weight
 
-    def _measure(self, request: Measure) -> Iterator[Observation]:
+    def _measure(self, request: Measure) -> Measured | None:
+        """The answer if it is there at once; else it is heard later."""
         started = self.now
         answer = self._instrument.measure(request, started)
         if answer is None:
-            return
+            return None
         wait_ms, outcome = answer
-
-        def measured(finished: int) -> Measured:
-            return Measured(
-                finished, request.run, request.metric, request.attempt, started, finished, outcome
-            )
-
         if wait_ms == 0:
-            yield measured(started)
-        else:
-            self.after(wait_ms, lambda: self.hear(measured(self.now)))
+            return _measured(request, started, started, outcome)
+        self.after(wait_ms, lambda: self.hear(_measured(request, started, self.now, outcome)))
+        return None
+
+
+def _measured(request: Measure, started: int, finished: int, outcome: Outcome) -> Measured:
+    return Measured(finished, request.run, request.metric, request.attempt, started, finished, outcome)

@@ -18,7 +18,7 @@ from rolloutsim.sim.dataplane import DataPlane, Scrapes
 from rolloutsim.sim.exposition import Pool, exposition
 from rolloutsim.sim.faults import found_kinds
 from rolloutsim.sim.gauges import Gauges
-from rolloutsim.sim.randomness import stream
+from rolloutsim.sim.randomness import Stream, stream
 from rolloutsim.sim.requests.fidelity import RequestDataPlane
 from rolloutsim.sim.scenario import Measurements, Release, Service, Telemetry
 from rolloutsim.telemetry import PRESETS
@@ -57,6 +57,7 @@ class Metrics:
         self._latency = latency
         self._missed = stream(seed, run, "missed")
         self._seed_run = (seed, run)
+        self._draws: dict[str, Stream] = {}
         self._outcomes: Mapping[str, Measurements] = {m.metric: m for m in release.measurements}
         telemetry = service.telemetry
         self._checks = {check.metric: check for check in service.checks}
@@ -150,7 +151,9 @@ class Metrics:
         if isinstance(provider, GatedCounts):
             self._visible(at)
             return self._telemetry.query_ms, count_arms(request, at, self._samples)
-        draws = stream(*self._seed_run, f"check/{request.metric}")
+        draws = self._draws.get(request.metric)
+        if draws is None:
+            draws = self._draws[request.metric] = stream(*self._seed_run, f"check/{request.metric}")
         draw = draws.uniform(request.attempt)
         stated = self._outcomes.get(request.metric)
         if stated is not None:
