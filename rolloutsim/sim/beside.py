@@ -9,7 +9,7 @@ so they harm nobody, but they load the canary and count in its metrics.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -37,6 +37,7 @@ from rolloutsim.sim.faults import (
 )
 from rolloutsim.sim.loop import Loop
 from rolloutsim.sim.router import Router
+from rolloutsim.sim.routes import Routes
 from rolloutsim.sim.scenario import Release, Service
 from rolloutsim.trace import Truth
 
@@ -72,7 +73,7 @@ class Beside:
     """The slots and mirror routes of one run. Times in ms from the release.
 
     ``pools`` are those from ``first`` on, as the world's data plane and metrics count them: one for each
-    slot, and one for ``copies``. ``move`` lets a change of the routes reach traffic in its time.
+    slot, and one for ``copies``.
     """
 
     def __init__(
@@ -81,14 +82,12 @@ class Beside:
         service: Service,
         release: Release,
         first: int,
-        router: Callable[[], Router],
-        move: Callable[[Callable[[], None]], None],
+        routes: Routes,
     ) -> None:
         steps = policy.strategy.steps if isinstance(policy.strategy, Canary) else ()
         routing = policy.strategy.routing if isinstance(policy.strategy, Canary) else None
         self._first = first
-        self._router = router
-        self._move = move
+        self._routes = routes
         self._service = service
         self._release = release
         self._managed = routing.managed_routes if routing is not None else ()
@@ -110,15 +109,15 @@ class Beside:
         self._versions[action.revision] = int(action.like == NEW)
         if action.pod_hash in self._slots:
             self._of[action.revision] = self._slots[action.pod_hash]
-        joined = self._router().joined
+        joined = self._routes.router.joined
         if not action.apart and action.revision not in joined:
             joined.append(action.revision)
 
     def set_additional(self, weights: tuple[tuple[str, int], ...]) -> None:
         def move() -> None:
-            self._router().additional = dict(weights)
+            self._routes.router.additional = dict(weights)
 
-        self._move(move)
+        self._routes.move(move)
 
     def set_route(self, action: SetRoute) -> None:
         """A header or mirror route as it stands now; without a match it is removed."""
@@ -131,10 +130,10 @@ class Beside:
             if step.match_json != "[]":
                 self._mirrors[step.name] = (100 if step.percentage is None else step.percentage) / 100.0
 
-        self._move(move)
+        self._routes.move(move)
 
     def remove_routes(self) -> None:
-        self._move(self._mirrors.clear)
+        self._routes.move(self._mirrors.clear)
 
     # --- pods -------------------------------------------------------------------------------------
 

@@ -16,18 +16,18 @@ TIMED_OUT = ("timed out progressing", "exceeded its progressDeadlineSeconds")
 
 def outcome(world: World, run: int) -> Outcome:
     """The row of a run that has been played."""
-    service, healthy = world.scenario.service, world.scenario.release.healthy
+    service, healthy, tally = world.scenario.service, world.scenario.release.healthy, world.tally
     end, caught_by, decided, message = _verdict(world)
     stopped = caught_by in (CaughtBy.ANALYSIS, CaughtBy.DEADLINE)
     toll = world.toll
     bad = float(world.plane.bad.sum()) + world.plane.unserved + toll.beyond_usual + toll.cut_in_flight
-    exposed = world.exposed_until_over
+    exposed = tally.exposed_until_over
     requests_exposed = exposed if exposed is not None else world.exposed()
     users_exposed, users_harmed = _users(world, requests_exposed, bad)
     schema, connections = toll.schema, toll.connections
     budget = (1.0 - service.slo) * world.plane.mean_rate_rps * service.slo_period_ms / 1000.0
-    over = world.promoted if end is End.PROMOTED else decided if end is End.ABORTED else None
-    began = world.onset if world.onset is not None else ORIGIN_MS
+    over = tally.promoted if end is End.PROMOTED else decided if end is End.ABORTED else None
+    began = tally.onset if tally.onset is not None else ORIGIN_MS
     return Outcome(
         policy=world.policy.name,
         scenario=world.scenario.name,
@@ -38,15 +38,15 @@ def outcome(world: World, run: int) -> Outcome:
         detected=stopped and not healthy,
         false_abort=end is End.ABORTED and healthy,
         time_to_detect_s=(decided - began) / 1000.0 if stopped and decided is not None else math.nan,
-        time_to_mitigate_s=(world.mitigated - began) / 1000.0 if world.mitigated is not None else math.nan,
+        time_to_mitigate_s=(tally.mitigated - began) / 1000.0 if tally.mitigated is not None else math.nan,
         bad_requests=bad,
         requests_exposed=requests_exposed,
         budget_spent=bad / budget if budget else 0.0,
         duration_s=(over - ORIGIN_MS) / 1000.0 if over is not None else service.horizon_ms / 1000.0,
-        pod_hours=world.extra_pod_ms / 3_600_000.0,
-        peak_pods=world.peak_pods,
+        pod_hours=tally.extra_pod_ms / 3_600_000.0,
+        peak_pods=tally.peak_pods,
         human_waits=world.people.waits,
-        measurements=world.measurements,
+        measurements=tally.measurements,
         message=message,
         unserved=toll.unserved,
         restore_s=_restore_s(world),
@@ -69,16 +69,17 @@ def _users(world: World, requests_exposed: float, bad: float) -> tuple[float, fl
     if sessions is None:
         return requests_exposed, max(0.0, bad)
     horizon = world.scenario.service.horizon_ms
-    over = world.over_ms
+    over = world.tally.over
     return sessions.users(horizon, horizon if over is None else over - ORIGIN_MS)
 
 
 def _restore_s(world: World) -> float:
     """From the decision to stop, by whomever, until users were as well off as before the release."""
-    decided = [at for at in (world.gave_up, world.aborted[0] if world.aborted else None) if at is not None]
-    if not decided or world.restored is None:
+    tally = world.tally
+    decided = [at for at in (tally.gave_up, tally.aborted[0] if tally.aborted else None) if at is not None]
+    if not decided or tally.restored is None:
         return math.nan
-    return (world.restored - min(decided)) / 1000.0
+    return (tally.restored - min(decided)) / 1000.0
 
 
 def _free_rollback_s(world: World) -> float:
@@ -90,16 +91,17 @@ def _free_rollback_s(world: World) -> float:
 
 def _verdict(world: World) -> tuple[End, CaughtBy, int | None, str]:
     """How the run ended, what caught the release, when that was decided, and why."""
-    if world.promoted is not None:
+    tally = world.tally
+    if tally.promoted is not None:
         return End.PROMOTED, CaughtBy.NOTHING, None, ""
-    if world.aborted is not None:
-        at, message = world.aborted
-        if world.gave_up is not None and world.gave_up <= at:
+    if tally.aborted is not None:
+        at, message = tally.aborted
+        if tally.gave_up is not None and tally.gave_up <= at:
             return End.ABORTED, CaughtBy.PERSON, at, message
         timed_out = any(words in message for words in TIMED_OUT)
         return End.ABORTED, CaughtBy.DEADLINE if timed_out else CaughtBy.ANALYSIS, at, message
-    if world.degraded is not None:
-        at, message = world.degraded
+    if tally.degraded is not None:
+        at, message = tally.degraded
         return End.STUCK, CaughtBy.DEADLINE, at, message
     state = world.loop.session.state
     held = bool(state.status.pauses)

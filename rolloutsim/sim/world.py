@@ -6,13 +6,10 @@ time 0 of the scenario (`ORIGIN_MS` on the simulated clock, so that a trace read
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
-from types import MappingProxyType
 
-import numpy as np
 import simpy
-from numpy.typing import NDArray
 
 from rolloutsim.engine import (
     Aborted,
@@ -23,8 +20,6 @@ from rolloutsim.engine import (
     PhaseChanged,
     Promoted,
     ReleaseAsked,
-    Role,
-    WeightSeen,
     abort,
     approvers_needed,
     awaits_person,
@@ -33,40 +28,30 @@ from rolloutsim.engine import (
     start,
 )
 from rolloutsim.policy.experiment_step import steps_beside
-from rolloutsim.policy.model import Canary, Policy, Recreate, RollingUpdate
+from rolloutsim.policy.model import Policy, Recreate, RollingUpdate
 from rolloutsim.session import Entry, Session
 from rolloutsim.sim.beginning import NEW, ORIGIN_MS, STABLE, beginning
 from rolloutsim.sim.beside import Beside
 from rolloutsim.sim.cluster import Cluster, DeploymentController
-from rolloutsim.sim.dataplane import Conditions, DataPlane
+from rolloutsim.sim.dataplane import Conditions
 from rolloutsim.sim.exposition import Pool
-from rolloutsim.sim.faults import (
-    Moment,
-    as_readiness_sees,
-    breakpoints,
-    crash_times,
-    demand,
-    new_conditions,
-    pods_never_ready,
-    stable_conditions,
-    strained,
-)
+from rolloutsim.sim.faults import as_readiness_sees, breakpoints
+from rolloutsim.sim.flow import Flow, FlowModel, truths
 from rolloutsim.sim.loop import Loop
 from rolloutsim.sim.metrics import Metrics
 from rolloutsim.sim.operators import People
-from rolloutsim.sim.pod_start import PodStarts
+from rolloutsim.sim.planes import Plane, PodsOfVersions, plane, pods_of
+from rolloutsim.sim.pod_life import PodLife
 from rolloutsim.sim.probes import Probes
-from rolloutsim.sim.randomness import stream
+from rolloutsim.sim.randomness import Stream, stream
 from rolloutsim.sim.requests.fidelity import RequestDataPlane
-from rolloutsim.sim.requests.model import Fidelity
 from rolloutsim.sim.requests.need import fidelity_of
-from rolloutsim.sim.router import Router, routing_of
+from rolloutsim.sim.routes import Routes
 from rolloutsim.sim.scaling import Scaling
-from rolloutsim.sim.scenario import FaultKind, Scenario
+from rolloutsim.sim.scenario import Scenario
 from rolloutsim.sim.sessions import StickyShare
+from rolloutsim.sim.tally import Tally
 from rolloutsim.sim.toll import Sight, Toll
-from rolloutsim.sim.traffic import rate_rps
-from rolloutsim.telemetry import PRESETS
 from rolloutsim.trace import Truth
 
 __all__ = ["NEW", "ORIGIN_MS", "STABLE", "World"]
@@ -76,15 +61,13 @@ POOLS = (Pool(0, STABLE, False), Pool(1, NEW, True), Pool(1, NEW, False))
 OPERATOR = "simulated operator"
 PIECE_MS = 600_000
 """A run whose requests are played is played in pieces of this length, so that somebody can look on."""
-Floats = NDArray[np.float64]
-NO_PODS: Mapping[str, int] = MappingProxyType({})
 NOWHERE = 1e-9
 """A share that finds no pod counts above this: below, it is rounding."""
 STREAMS = ("pods", "crash", "router", "people", "readiness", "endpoints")
 
 
 class World:
-    """One run. `play` plays it to the horizon; what happened is then in its attributes.
+    """One run. `play` plays it to the horizon; ``tally`` and ``toll`` then say what happened, and its cost.
 
     ``latency``: somebody reads latency histograms, so they are drawn too; that changes no other draw.
     ``record`` receives every journal entry, ``truth`` every change of what really is; both may be None.
@@ -104,32 +87,30 @@ class World:
         self.policy = policy
         self.scenario = scenario
         self.metrics: Metrics
+        self.plane: Plane
         self._record = record
         self._truth = truth
-        self._draws = {name: stream(seed, run, name) for name in STREAMS}
+        self._draws = self._streams(seed, run)
         self._service = scenario.service
         self._release = as_readiness_sees(
             scenario.release, scenario.service, self._draws["readiness"].uniform
         )
-        self._never_ready = pods_never_ready(self._release, self._service)
-        self.router = _router(policy, scenario)
-        self._beside = Beside(
-            policy, self._service, self._release, len(POOLS), lambda: self.router, self._move
-        )
-        self._by_hash = _by_hash(policy)
-        self._subsets = STABLE, STABLE
-        self._moves = 0
-        self._moved_at = ORIGIN_MS
+        self.env = simpy.Environment(ORIGIN_MS)
+        self.tally = Tally(policy.replicas)
+        self.routes = Routes(policy, self._service, self._draws["router"], self._look)
+        self._beside = Beside(policy, self._service, self._release, len(POOLS), self.routes)
+        self.pods = PodLife(self._service, self._release, self._draws, self._beside, self._arrange)
         self._looks = 0
         self._looked_at: tuple[int, int] | None = None
         self._conditions: tuple[Conditions, ...] = ()
         self._shares = self._all_shares = (1.0, 0.0)
-        self._pods_seen: tuple[tuple[tuple[int, ...], int], ...] = ()
-        self._new_began: int | None = None
-        self.env = simpy.Environment(ORIGIN_MS)
+        self._pods_seen: PodsOfVersions = ()
+        self._asked = False
         self._set_up_loop()
+        self.routes.loop = self.pods.loop = self.loop
         self._set_up_hard_cases()
         self._set_up_traffic(seed, run, latency)
+        self.pods.metrics = self.metrics
         self.people = People(
             self._service.operators,
             self._draws["people"],
@@ -138,33 +119,20 @@ class World:
             give_up=self._give_up,
             now=lambda: self.loop.now - ORIGIN_MS,
         )
-        self._asked = False
-        self.peak_pods = policy.replicas
-        self.extra_pod_ms = 0
-        self._pods_since = ORIGIN_MS
-        self._pods = policy.replicas
-        self.onset: int | None = None
-        self.mitigated: int | None = None
-        self.restored: int | None = None
-        self.exposed_until_over: float | None = None
-        self.over_ms: int | None = None
-        self.promoted: int | None = None
-        self.aborted: tuple[int, str] | None = None
-        self.gave_up: int | None = None
-        self.degraded: tuple[int, str] | None = None
-        self.measurements = 0
 
     # --- set-up -----------------------------------------------------------------------------------
+
+    def _streams(self, seed: int, run: int) -> dict[str, Stream]:
+        """The draws of all that is no request."""
+        return {name: stream(seed, run, name) for name in STREAMS}
 
     def _set_up_loop(self) -> None:
         policy = self.policy
         self.snapshot = beginning(policy)
-        state = start(policy, self.snapshot)
-        session = Session(policy, state, self._journal)
         self.loop = Loop(
             self.env,
-            session,
-            self,
+            Session(policy, start(policy, self.snapshot), self._journal),
+            self.routes,
             self,
             extras=self._beside,
             before_tick=self._refresh,
@@ -173,13 +141,13 @@ class World:
         model = self._service.cluster
         self.loop.cluster = Cluster(
             self.env,
-            self._pod_start,
-            self._pods_changed,
+            self.pods.start_ms,
+            self.pods.change,
             min_ready_ms=policy.min_ready_ms,
             drain=model.drain,
             controller=model.controller,
-            linger=self._linger,
-            ending=self._pods_end,
+            linger=self.pods.linger_ms,
+            ending=self.pods.end,
         )
         self.loop.cluster.adopt(STABLE, policy.replicas)
         if isinstance(policy.strategy, RollingUpdate | Recreate):
@@ -193,66 +161,40 @@ class World:
 
     def _set_up_hard_cases(self) -> None:
         """What a scenario asks for beyond requests, pods and weights; without it nothing is done."""
-        service = self._service
-        model = service.cluster
-        self.toll = Toll(service, self._release, self.loop.after, self._look)
-        self._tolls = bool(
-            self.toll.connections or self.toll.schema or self.toll.sessions or model.pod_capacity_rps
-        )
-        self._sticky = StickyShare(service.sessions)
-        self._starts = PodStarts(model, self._draws["pods"])
+        service, release = self._service, self._release
+        probe = service.cluster.probe
+        self.toll = self.pods.toll = Toll(service, release, self.loop.after, self._look)
+        sticky = StickyShare(service.sessions)
+        self._flows = FlowModel(service, release, self.routes, self.pods, self._beside, self.toll, sticky)
         self._scaling = Scaling(
             service,
-            self._release,
+            release,
             self.policy.replicas,
             self.loop,
-            self.router,
+            self.routes.router,
             lambda: self._shares,
             self._count_pods,
         )
-        self._probes: Probes | None = None
-        if model.probe is not None and model.probe.coupling > 0.0:
-            self._probes = Probes(model.probe, self._release, self.loop, self._draws["readiness"])
-            self._probes.begin()
+        if probe is not None and probe.coupling > 0.0:
+            Probes(probe, release, self.loop, self._draws["readiness"]).begin()
 
     def _set_up_traffic(self, seed: int, run: int, latency: bool) -> None:
-        service = self._service
-        telemetry = service.telemetry
-        phase = telemetry.scrape_phase_ms
-        if phase is None:
-            phase = int(stream(seed, run, "scrape").uniform(0) * telemetry.scrape_interval_ms)
-        preset = PRESETS[telemetry.preset]
+        policy, service = self.policy, self._service
+        beside = bool(steps_beside(policy))
+        self.fidelity, _ = fidelity_of(self.scenario, policy.replicas, beside=beside)
         pools = POOLS + self._beside.pools
-        versions = [pool.version for pool in pools]
-        bounds_s = preset.bounds_s if latency else ()
-        start_ms = -telemetry.history_ms
-        beside = bool(steps_beside(self.policy))
-        self.fidelity, _ = fidelity_of(self.scenario, self.policy.replicas, beside=beside)
-        self._played: RequestDataPlane | None = None
-        if self.fidelity is Fidelity.REQUEST:
-            self._played = RequestDataPlane(
-                service,
-                seed,
-                run,
-                versions,
-                bounds_s,
-                start_ms=start_ms,
-                phase_ms=phase,
-                by_router=preset.by_router,
-                demand=demand(self._release),
-            )
-            self._played.set_pods(0, range(self.policy.replicas))
-        self.plane = self._played or DataPlane(
+        self.plane = plane(
+            self.fidelity,
             service,
+            self._release,
+            pools,
             seed,
             run,
-            versions,
-            bounds_s,
-            start_ms=start_ms,
-            phase_ms=phase,
+            latency=latency,
+            replicas=policy.replicas,
             copies=self._beside.copies,
         )
-        self.plane.change((Conditions(1.0, service.error_rate), *(Conditions(),) * (len(pools) - 1)))
+        self._played = self.plane if isinstance(self.plane, RequestDataPlane) else None
         self.metrics = Metrics(
             service,
             self._release,
@@ -265,87 +207,11 @@ class World:
         )
         self.metrics.advance(0)
 
-    # --- the loop's ports -------------------------------------------------------------------------
-
-    def set_service(self, role: Role, revision: str) -> None:
-        def move() -> None:
-            self.router.services[role] = revision
-
-        self._move(move)
-
-    def set_weight(self, weight: int) -> bool | None:
-        strategy = self.policy.strategy
-        verifies = isinstance(strategy, Canary) and strategy.routing is not None and strategy.routing.verifies
-
-        def move() -> None:
-            self.router.weight = weight
-            if verifies:
-                additional = tuple(self.router.additional.items())
-                self.loop.hear(WeightSeen(self.loop.now, weight, True, additional))
-
-        self._move(move)
-        return False if verifies else None
+    # --- what the loop asks for -------------------------------------------------------------------
 
     def measure(self, request: Measure, at: int) -> tuple[int, Outcome]:
+        """Take a measurement, as an `Instrument`."""
         return self.metrics.measure(request, at)
-
-    def _move(self, move: Callable[[], None]) -> None:
-        """Let a change of the routes reach traffic after its delay, and not before an earlier one."""
-        self._moves += 1
-        wait_ms = self._draws["router"].delay_ms(self._service.cluster.router_delay, self._moves)
-        self._moved_at = max(self._moved_at, self.loop.now + wait_ms)
-
-        def moved() -> None:
-            move()
-            self._look()
-
-        self.loop.after(self._moved_at - self.loop.now, moved)
-
-    def _pod_start(self, revision: str, ordinal: int) -> int | None:
-        which, lane = self._beside.version(revision), self._beside.lane(revision)
-        if which and self._draws["crash"].uniform(ordinal, lane) < self._never_ready:
-            return None
-        wait_ms = self._starts.ready_ms(ordinal, which, lane)
-        if which and self.toll.schema is not None:
-            wait_ms += self.toll.schema.wait_ms(self.loop.now - ORIGIN_MS)
-        return wait_ms
-
-    def _linger(self, deletion: int) -> int:
-        """How long routers send requests to pods that are deleted now."""
-        drain = self._service.cluster.drain
-        return self._draws["endpoints"].delay_ms(drain.endpoints, deletion) if drain else 0
-
-    def _pods_end(self, revision: str, gone: int, before: int) -> None:
-        now = self.loop.now - ORIGIN_MS
-        if revision not in (STABLE, NEW):
-            return  # an experiment's pods: too few requests for what is in flight to count
-        which = (STABLE, NEW).index(revision)
-        self.toll.deleted(now, which, gone, before, rate_rps(self._service.traffic, now))
-
-    def _pods_changed(self, revision: str) -> None:
-        if revision == NEW and self._new_began is None:
-            self._new_began = self.loop.now - ORIGIN_MS
-            self._arrange(breakpoints(self._release, self._new_began))
-            for time in crash_times(self._release, self._new_began, self._service.horizon_ms):
-                self.loop.after(time - self._new_began, self._crash)
-        elif revision not in (STABLE, NEW):
-            self._template_pods(revision)
-        self.loop.pods_changed(revision)
-
-    def _template_pods(self, revision: str) -> None:
-        """The faults of an experiment's pods count from their own first one."""
-        now = self.loop.now - ORIGIN_MS
-        if self._beside.began(revision, now):
-            self._arrange(breakpoints(self._release, now))
-            for time in crash_times(self._release, now, self._service.horizon_ms):
-                self.loop.after(time - now, lambda: self._crash(revision))
-
-    def _crash(self, revision: str = NEW) -> None:
-        """All pods of a revision with the new spec crash, start again, and count from zero."""
-        pool = self.loop.cluster.pools.get(revision)
-        if pool is not None and pool.ready:
-            self.metrics.restart(self.loop.now - ORIGIN_MS, self._beside.counted_as(revision))
-            self.loop.cluster.restart(revision)
 
     def _arrange(self, times: list[int]) -> None:
         """Look at the world again at these times (ms from the release)."""
@@ -363,106 +229,77 @@ class World:
 
     def _refresh(self) -> None:
         """If anything moved, bring the data plane up to now, and let new conditions hold from now on."""
-        cluster = self.loop.cluster
-        moved = (cluster.changes, self._looks)
+        moved = (self.loop.cluster.changes, self._looks)
         if moved == self._looked_at:
             return
         self._looked_at = moved
         now = self.loop.now - ORIGIN_MS
-        ready = {name: pool.ready for name, pool in cluster.pools.items()}
-        serving, refusing = ready, NO_PODS
-        if cluster.lingers:
-            serving = {name: pool.serving for name, pool in cluster.pools.items()}
-            refusing = {name: pool.refusing for name, pool in cluster.pools.items()}
-            weights = self.router.shares(STABLE, NEW, serving, refusing)
-        else:
-            weights = self.router.shares(STABLE, NEW, ready)
-        beside = self._beside.shares(self.router, serving, refusing)
-        stable, canary, new = weights
-        if self._sticky.matters:
-            stable, canary, new = self._sticky.shares(now, weights)
-        self._shares = (stable, canary + new)
-        reached = canary + new + beside.copied
-        rate = rate_rps(self._service.traffic, now)
-        moment = Moment(now, self._new_began, reached + beside.new, rate)
-        conditions: tuple[Conditions, ...] = (
-            stable_conditions(self._service, self._release, stable, moment),
-            new_conditions(self._service, self._release, canary, moment),
-            new_conditions(self._service, self._release, new, moment),
-        )
-        usual = conditions[0]
-        broken = self.toll.schema.broken if self.toll.schema is not None else (0.0, 0.0)
-        if self._tolls:
-            capacity = self._service.cluster.pod_capacity_rps
-            pods = (serving.get(STABLE, 0), serving.get(NEW, 0))
-            load = (moment.rate_rps * stable, moment.rate_rps * reached * demand(self._release))
-            conditions = strained(conditions, broken, load, pods, capacity)
-        if self._beside.pools:
-            conditions += self._beside.conditions(beside, conditions[1], moment, serving, broken)
+        flow = self._flows.at(now)
+        self._shares = (flow.stable, flow.new)
         self._count_pods()
-        alive = (ready.get(STABLE, 0) > 0, ready.get(NEW, 0) > 0, *self._beside.alive(ready))
         pods_moved = self._played is not None and self._pods_moved()
-        if conditions == self._conditions and not pods_moved and not self.metrics.alive_differs(alive):
+        as_before = flow.conditions == self._conditions and not self.metrics.alive_differs(flow.alive)
+        if as_before and not pods_moved:
             return
         self.metrics.advance(now)
         if self._played is not None:
             for version, (ordinals, lingering) in enumerate(self._pods_seen):
                 self._played.set_pods(version, ordinals, lingering)
-        self._conditions = conditions
-        self.plane.change(conditions)
-        self.metrics.alive(alive)
-        extra = max(0.0, conditions[0].error_rate - usual.error_rate)
-        bad = self.plane.bad_rates(now)
-        bads = float(bad[0]), float(bad[1])
-        if beside.new:
-            bads = bads[0], self._beside.mean_bad(beside, bad, canary + new)
-        self._all_shares = (stable + beside.stable, canary + new + beside.new)
-        self._look_for_harm(bads, *self._all_shares, extra)
-        weight = weights[1] + weights[2] + beside.new
-        self._see_toll(now, bads, weight, extra, (ready.get(STABLE, 0), ready.get(NEW, 0)))
+        self._conditions = flow.conditions
+        self.plane.change(flow.conditions)
+        self.metrics.alive(flow.alive)
+        self._all_shares = (flow.stable + flow.beside.stable, flow.new + flow.beside.new)
+        self._see(flow, now)
         if self._truth is not None:
-            self._tell_truth(conditions, moment.rate_rps)
+            for told in truths(flow, self._service.latency, self._beside, self.loop):
+                self._truth(told)
 
     def _pods_moved(self) -> bool:
         """Whether other pods are there than when this was last asked; `_pods_seen` are those that are."""
-        pools = [self.loop.cluster.pools.get(revision) for revision in (STABLE, NEW)]
-        seen = tuple(
-            (tuple(pod.ordinal for pod in pool.pods if pod.ready), pool.lingering) if pool else ((), 0)
-            for pool in pools
+        before, self._pods_seen = self._pods_seen, pods_of(self.loop.cluster)
+        return self._pods_seen != before
+
+    def _see(self, flow: Flow, now: int) -> None:
+        """People, tally and toll see how requests fare from now on."""
+        extra = max(0.0, flow.conditions[0].error_rate - flow.usual_error_rate)
+        found = self.plane.bad_rates(now)
+        bad = float(found[0]), float(found[1])
+        if flow.beside.new:
+            bad = bad[0], self._beside.mean_bad(flow.beside, found, flow.new)
+        wrong = self._beside.wrong_rate(flow.conditions)
+        self._look_for_harm(bad, wrong, extra)
+        self.toll.see(
+            Sight(
+                now,
+                self._all_shares,
+                flow.weight,
+                (bad[0], 1.0 - (1.0 - bad[1]) * (1.0 - wrong)),
+                bad[0] - extra,
+                (flow.ready.get(STABLE, 0), flow.ready.get(NEW, 0)),
+                (flow.conditions[0].paces, flow.conditions[1].paces),
+            )
         )
-        moved = seen != self._pods_seen
-        self._pods_seen = seen
-        return moved
 
-    def _see_toll(
-        self, now: int, bad: tuple[float, float], weight: float, extra: float, pods: tuple[int, int]
-    ) -> None:
-        wrong = self._beside.wrong_rate(self._conditions)
-        bads = (bad[0], 1.0 - (1.0 - bad[1]) * (1.0 - wrong))
-        paces = (self._conditions[0].paces, self._conditions[1].paces)
-        self.toll.see(Sight(now, self._all_shares, weight, bads, bad[0] - extra, pods, paces))
-
-    def _look_for_harm(self, bad: tuple[float, float], stable: float, new: float, extra: float) -> None:
+    def _look_for_harm(self, bad: tuple[float, float], wrong: float, extra: float) -> None:
+        stable, new = self._all_shares
         worse, nowhere = bad[1] - bad[0], max(0.0, 1.0 - stable - new)
         self.people.see(new * worse + nowhere * (1.0 - bad[0]) + extra)
-        touched = (
-            new > 0.0 and (worse > 0.0 or self._beside.wrong_rate(self._conditions) > 0.0)
-        ) or extra > 0.0
-        if self.onset is None and (touched or nowhere > 0.0):
-            self.onset = self.loop.now
-        decided = self.aborted is not None or self.gave_up is not None
-        if decided and self.restored is None and new == extra == 0.0 and nowhere <= NOWHERE:
-            self.restored = self.loop.now
-        if decided and self.mitigated is None and new == 0.0:
-            self.mitigated = self.loop.now
+        by_new = new > 0.0 and (worse > 0.0 or wrong > 0.0)
+        gone = self.tally.see(
+            self.loop.now,
+            touched=by_new or extra > 0.0 or nowhere > 0.0,
+            reached=new != 0.0,
+            well=extra == 0.0 and nowhere <= NOWHERE,
+        )
+        if gone:
             self._rollout_over()
 
     def _rollout_over(self) -> None:
         """Nothing that happens from now on counts as exposure."""
         self._catch_up()
-        if self.exposed_until_over is None:
-            self.over_ms = self.loop.now
-            self.exposed_until_over = self.exposed()
+        if self.tally.exposed_until_over is None:
+            self.tally.over = self.loop.now
+            self.tally.exposed_until_over = self.exposed()
 
     def exposed(self) -> float:
         """Requests that reached pods of the new version so far, also in an experiment."""
@@ -475,79 +312,41 @@ class World:
         return 0.0 if self._played is None else self._played.offered_most
 
     def _count_pods(self) -> None:
-        now, pods = self.loop.now, self.loop.cluster.total()
-        self.extra_pod_ms += max(0, self._pods - self._scaling.wanted) * (now - self._pods_since)
-        self._pods_since, self._pods = now, pods
-        self.peak_pods = max(self.peak_pods, pods)
-
-    def _tell_truth(self, conditions: tuple[Conditions, ...], rate: float) -> None:
-        assert self._truth is not None
-        shares = (conditions[0].share, conditions[1].share + conditions[2].share)
-        for revision, share, c in zip((STABLE, NEW), shares, conditions, strict=False):
-            pool = self.loop.cluster.pools.get(revision)
-            self._truth(
-                Truth(
-                    at=self.loop.now,
-                    revision=revision,
-                    share=share,
-                    rate_rps=rate,
-                    error_rate=c.error_rate,
-                    latency_median_s=self._service.latency.median_s * c.latency_factor,
-                    pods=len(pool.pods) if pool else 0,
-                )
-            )
-        latency_s = self._service.latency.median_s
-        for told in self._beside.truths(conditions, self.loop, rate, latency_s):
-            self._truth(told)
+        self.tally.count_pods(self.loop.now, self.loop.cluster.total(), self._scaling.wanted)
 
     # --- journal and people -----------------------------------------------------------------------
 
     def _journal(self, entry: Entry) -> None:
+        tally, now = self.tally, self.loop.now
         for event in entry.events:
             match event:
-                case Promoted(revision=revision) if revision == NEW and self.promoted is None:
-                    self.promoted = self.loop.now
+                case Promoted(revision=revision) if revision == NEW and tally.promoted is None:
+                    tally.promoted = now
                     if self.toll.schema is not None:
-                        self.toll.schema.promoted(self.loop.now - ORIGIN_MS)
+                        self.toll.schema.promoted(now - ORIGIN_MS)
                     if self._release.healthy:
                         self._rollout_over()
-                case Aborted(message=message) if self.aborted is None:
-                    self.aborted = (self.loop.now, message)
-                case PhaseChanged(phase=Phase.DEGRADED, message=message) if self.degraded is None:
-                    self.degraded = (self.loop.now, message)
-        self.measurements += sum(type(event) is MeasurementTaken for event in entry.events)
+                case Aborted(message=message) if tally.aborted is None:
+                    tally.aborted = (now, message)
+                case PhaseChanged(phase=Phase.DEGRADED, message=message) if tally.degraded is None:
+                    tally.degraded = (now, message)
+        tally.measurements += sum(type(event) is MeasurementTaken for event in entry.events)
         if self._record is not None:
             self._record(entry)
 
     def _catch_up(self) -> None:
         self.metrics.advance(self.loop.now - ORIGIN_MS)
 
-    def _move_subsets(self, strategy: Canary) -> None:
-        """Where no Service is named the router selects pods by hash, as Istio's DestinationRule does."""
-        state = self.loop.session.state
-        stable, canary = subsets = state.status.stable or STABLE, state.facts.asked or STABLE
-        if subsets == self._subsets:
-            return
-        self._subsets = subsets
-
-        def move() -> None:
-            if not strategy.stable_service:
-                self.router.services[Role.STABLE] = stable
-            if not strategy.canary_service:
-                self.router.services[Role.CANARY] = canary
-
-        self._move(move)
-
     def _after_tick(self) -> None:
-        if self._by_hash is not None:
-            self._move_subsets(self._by_hash)
-        self._refresh()
         session = self.loop.session
+        self.routes.follow(session.state)
+        self._refresh()
         waits = awaits_person(session.policy, session.state)
         if waits and not self._asked:
             self.people.asked(lambda: awaits_person(session.policy, session.state))
         self._asked = waits
-        if self._truth is None and (self.promoted is not None or self.aborted is not None):
+        decided = self.tally.promoted is not None or self.tally.aborted is not None
+        if self._truth is None and decided:
             self.metrics.nobody_will_ask()
 
     def _promote(self) -> None:
@@ -561,11 +360,11 @@ class World:
 
     def _give_up(self) -> None:
         """Abort what is in progress; roll back what was promoted."""
-        if self.gave_up is not None or self.aborted is not None:
+        if self.tally.stopped:
             return
-        self.gave_up = self.loop.now
+        self.tally.gave_up = self.loop.now
         session, now = self.loop.session, self.loop.now
-        if self.promoted is None:
+        if self.tally.promoted is None:
             self.loop.hear(abort(session.policy, session.state, now, OPERATOR))
         else:
             self.loop.hear(ReleaseAsked(now, STABLE))
@@ -595,30 +394,5 @@ class World:
 
     def _watch_the_load(self) -> None:
         """What depends on the load, or changes by itself, is looked at from time to time."""
-        limited = self._service.cluster.pod_capacity_rps is not None
-        if limited or any(fault.above_rps > 0.0 for fault in self._release.faults):
-            self._arrange(list(range(60_000, self._service.horizon_ms, 60_000)))
-        if self._sticky.matters:
-            self._arrange(list(range(0, self._service.horizon_ms, self._sticky.step_ms)))
-        if any(fault.kind is FaultKind.COLD_START for fault in self._release.faults):
-            self._arrange(list(range(0, self._service.horizon_ms, 15_000)))
-
-
-def _by_hash(policy: Policy) -> Canary | None:
-    """The strategy, if its router lacks a Service for one of the versions."""
-    strategy = policy.strategy
-    if not isinstance(strategy, Canary) or strategy.routing is None or strategy.ping_pong is not None:
-        return None
-    return None if strategy.stable_service and strategy.canary_service else strategy
-
-
-def _router(policy: Policy, scenario: Scenario) -> Router:
-    strategy = policy.strategy
-    routing = strategy.routing if isinstance(strategy, Canary) else None
-    router = Router(
-        routing_of(strategy),
-        max_weight=routing.max_weight if routing else 100,
-        granularity=scenario.service.cluster.weight_granularity,
-    )
-    router.services = dict.fromkeys(Role, STABLE)
-    return router
+        for times in self._flows.looks():
+            self._arrange(times)

@@ -79,7 +79,7 @@ def _play(policy: rs.Policy, scenario: rs.Scenario, seed: int) -> tuple[float, f
         world = World(policy, scenario, seed, 0)
         world.play()
         whole = time.process_time() - start
-    if world.promoted is None or world._played is None:
+    if world.tally.promoted is None or world._played is None:
         raise RuntimeError("the rollout to be measured should be promoted, request by request")
     attempts = int(world._played._played.counts[:, STARTED].sum())
     return whole, spent.seconds, attempts

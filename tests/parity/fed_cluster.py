@@ -165,13 +165,13 @@ class FedCluster:
         if self._selected[name] != revision:
             self._selected[name] = revision
             role = self._roles[name]
-            self._world.set_service(Role(role), revision)
+            self._world.routes.set_service(Role(role), revision)
 
     def _route_written(self, body: dict[str, Any]) -> None:
         weight = body["spec"]["rules"][0]["backendRefs"][1]["weight"]
         if weight != self._weight:
             self._weight = weight
-            self._world.set_weight(weight)
+            self._world.routes.set_weight(weight)
 
     def _accept(self) -> dict[str, Any]:
         """The gateway has brought the weight to traffic, and says so."""

@@ -209,14 +209,15 @@ class Rollout:
         assert self.ended is not None
         status = self.ended.status
         pools = self.world.wire.cluster.pools.items()
+        router = self.world.routes.router
         return {
             "stable": status.stable,
             "step": status.step_index,
             "phase": status.phase,
             "abort": status.abort,
             "pods": {name: (pool.desired, pool.ready) for name, pool in pools},
-            "weight": self.world.router.weight,
-            "services": {role: self.world.router.services[role] for role, _ in self.world.snapshot.services},
+            "weight": router.weight,
+            "services": {role: router.services[role] for role, _ in self.world.snapshot.services},
         }
 
 

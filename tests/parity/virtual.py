@@ -130,10 +130,10 @@ class FedWorld(World):
         self.command(Verb.PROMOTE)
 
     def _give_up(self) -> None:
-        if self.gave_up is not None or self.aborted is not None:
+        if self.tally.stopped:
             return
-        self.gave_up = self.wire.now
-        if self.promoted is None:
+        self.tally.gave_up = self.wire.now
+        if self.tally.promoted is None:
             self.command(Verb.ABORT)
         else:
             self._inbox.put(ReleaseAsked(0, STABLE))
@@ -328,11 +328,11 @@ class BareCluster:
 
     def set_service(self, role: Role, revision: str) -> None:
         self._services[role] = revision
-        self._world.set_service(role, revision)
+        self._world.routes.set_service(role, revision)
 
     def set_weight(self, weight: int) -> bool | None:
         if self._weight is None or self._weight.weight != weight:
-            self._weight = WeightSeen(0, weight, self._world.set_weight(weight))
+            self._weight = WeightSeen(0, weight, self._world.routes.set_weight(weight))
         return self._weight.verified
 
     def set_route(self, name: str, route_json: str) -> None:

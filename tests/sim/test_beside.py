@@ -126,8 +126,8 @@ def test_an_experiment_stops_a_bad_release_before_any_weight_is_set() -> None:
     assert "v2" not in world.loop.cluster.pools or not world.loop.cluster.pools["v2"].started
     share = 2 / 14  # two pods of each template beside ten stable ones
     assert rates(world, 65_000)["v2-trial"] == pytest.approx(100 * share, rel=0.2)
-    assert world.aborted is not None
-    assert "Experiment analysis phase is error/failed" in world.aborted[1]
+    assert world.tally.aborted is not None
+    assert "Experiment analysis phase is error/failed" in world.tally.aborted[1]
 
 
 def test_pods_with_labels_of_their_own_get_no_requests() -> None:
@@ -136,7 +136,7 @@ def test_pods_with_labels_of_their_own_get_no_requests() -> None:
     )
     world = World(policy(text.replace("WEIGHT", ""), ""), scenario(BAD), 1, 0)
     world.play()
-    assert world.promoted is not None
+    assert world.tally.promoted is not None
     assert "v2-trial" not in rates(world, 65_000)
 
 
@@ -148,7 +148,7 @@ def test_template_weights_are_seen_in_the_metrics_and_cost_what_they_expose() ->
     assert seen["v2-trial"] == pytest.approx(10.0, rel=0.2)
     assert seen["v1"] == pytest.approx(80.0, rel=0.1)
     assert sum(seen.values()) == pytest.approx(100.0, rel=0.1)
-    assert world.promoted is not None
+    assert world.tally.promoted is not None
     assert rates(world, 225_000).keys() <= {"v1", "v2", "v2-trial", "v1-baseline"}
     assert rates(world, 225_000).get("v2-trial", 0.0) == 0.0
 
@@ -187,7 +187,7 @@ def test_a_mirror_route_shows_a_fault_that_no_user_meets() -> None:
 def test_a_mirror_route_without_a_match_is_removed() -> None:
     world = World(policy(MIRROR), scenario(), 1, 0)
     world.play()
-    assert world.promoted is not None
+    assert world.tally.promoted is not None
     # the last measurement comes at about 159 s, the weight with it, and the pause lasts a minute
     seen = rates(world, 218_000)
     assert seen["v1"] == pytest.approx(80.0, rel=0.1)

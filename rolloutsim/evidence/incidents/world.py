@@ -99,8 +99,8 @@ class IncidentWorld(World):
         self._since_ms = 0
         self._thought: tuple[Conditions, ...] = ()
         self._bends = 0
-        router = {one.name: getattr(self.router, one.name) for one in fields(self.router)}
-        self.router = _CohortRouter(**router, population=population)
+        router = {one.name: getattr(self.routes.router, one.name) for one in fields(self.routes.router)}
+        self.routes.router = _CohortRouter(**router, population=population)
         self.signals = self._signals(scenario, dormant_s)
         self.plane = cast(DataPlane, _Plane(self.plane, self))
 
@@ -135,7 +135,7 @@ class IncidentWorld(World):
         exposure = self.exposure
         exposure.advance(now_ms / 1000.0)
         self._since_ms = now_ms
-        weight = cast(_CohortRouter, self.router).weighed
+        weight = cast(_CohortRouter, self.routes.router).weighed
         exposure.reach(weight)
         exposure.pace = self._pace(exposure.traffic())
         if weight > 0.0 and self.first_reached_s is None:

@@ -165,8 +165,8 @@ class Courses:
         """The row of a run that has come to the end of its course."""
         played = course.rehearsal
         played.ledger.settle(state.accounts)
-        if played.exposed_until_over is not None:
-            played.exposed_until_over = float(state.marks[0, 1:].sum())
+        if played.tally.exposed_until_over is not None:
+            played.tally.exposed_until_over = float(state.marks[0, 1:].sum())
         return outcome(played, run)
 
     # --- courses ----------------------------------------------------------------------------------

@@ -19,7 +19,6 @@ from rolloutsim.sim.compiled.judgement import Judgement, judgement
 from rolloutsim.sim.compiled.refusal import NotCompiled
 from rolloutsim.sim.dataplane import Conditions, DataPlane
 from rolloutsim.sim.platform import Delay
-from rolloutsim.sim.pod_start import PodStarts
 from rolloutsim.sim.randomness import Stream
 from rolloutsim.sim.requests.fidelity import RequestDataPlane
 from rolloutsim.sim.scenario import Scenario, Service
@@ -57,15 +56,13 @@ class Rehearsal(World):
         self.drawn = False
         self._verdicts = verdicts
         super().__init__(policy, scenario, seed, run, latency=False)
-        self._watch_draws()
+        self._watched["crash"].matters = 0.0 < self.pods.never_ready < 1.0
+        self.drawn = False
 
-    def _watch_draws(self) -> None:
-        watched = {name: _Watched(self, draws) for name, draws in self._draws.items()}
-        if not 0.0 < self._never_ready < 1.0:
-            watched["crash"].matters = False
-        self._draws = watched  # type: ignore[assignment]
-        self._starts = PodStarts(self._service.cluster, watched["pods"])  # type: ignore[arg-type]
-        self.people._draws = watched["people"]  # type: ignore[assignment]
+    def _streams(self, seed: int, run: int) -> dict[str, Stream]:
+        streams = super()._streams(seed, run)
+        self._watched = {name: _Watched(self, draws) for name, draws in streams.items()}
+        return self._watched  # type: ignore[return-value]
 
     def _set_up_traffic(self, seed: int, run: int, latency: bool) -> None:
         service = self._service
