@@ -12,7 +12,7 @@ import re2
 
 from rolloutsim.lint.rule import Check, Hit, Rule, Severity
 from rolloutsim.lint.subject import AnalysisUse, Role, Rollout
-from rolloutsim.policy.model import Metric, OtherProvider, Pause, PluginStep
+from rolloutsim.policy.model import ExperimentStep, Metric, OtherProvider, Pause, PluginStep
 
 __all__ = ["CHECKS", "matches"]
 
@@ -32,6 +32,10 @@ def _no_expiry(subject: Rollout) -> Iterator[Hit]:
     for index in _manual_pauses(subject):
         reason = "nothing goes on until a person comes: until then users meet both versions"
         yield Hit(subject.document, (*subject.strategy_path, "steps", index, "pause"), reason)
+    for index in _endless_experiments(subject):
+        reason = "nothing ends this experiment but a failure: the rollout waits until a person goes on"
+        fix = "give it a duration, or an analysis that ends and is requiredForCompletion"
+        yield Hit(subject.document, (*subject.strategy_path, "steps", index, "experiment"), reason, fix)
     blue_green = subject.blue_green
     if blue_green is not None and not blue_green.auto_promotion_enabled:
         reason = "twice the pods wait until a person comes"
@@ -41,6 +45,22 @@ def _no_expiry(subject: Rollout) -> Iterator[Hit]:
 def _manual_pauses(subject: Rollout) -> list[int]:
     steps = subject.canary.steps if subject.canary else ()
     return [i for i, step in enumerate(steps) if isinstance(step, Pause) and step.duration_ms is None]
+
+
+def _endless_experiments(subject: Rollout) -> list[int]:
+    steps = subject.canary.steps if subject.canary else ()
+    return [i for i, step in enumerate(steps) if isinstance(step, ExperimentStep) and _is_endless(step)]
+
+
+def _is_endless(step: ExperimentStep) -> bool:
+    """Without a duration it waits until all its required analyses are over, if it has any."""
+    required = [one.analysis for one in step.analyses if one.required]
+    ends = bool(required) and all(
+        metric.interval_ms is None or metric.count is not None or metric.consecutive_success_limit > 0
+        for analysis in required
+        for metric in analysis.metrics
+    )
+    return step.duration_ms is None and not ends
 
 
 def _lost_gate(subject: Rollout) -> Iterator[Hit]:
@@ -67,7 +87,9 @@ def _no_gate(subject: Rollout) -> Iterator[Hit]:
     canary, blue_green = subject.canary, subject.blue_green
     if canary is None and blue_green is None:
         return
-    by_hand = bool(_manual_pauses(subject)) or (blue_green and not blue_green.auto_promotion_enabled)
+    by_hand = bool(_manual_pauses(subject) or _endless_experiments(subject)) or (
+        blue_green and not blue_green.auto_promotion_enabled
+    )
     others = canary is not None and any(isinstance(step, PluginStep) for step in canary.steps)
     if by_hand or others or any(not _only_dry_run(use) for use in subject.analyses):
         return

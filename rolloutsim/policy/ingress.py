@@ -97,9 +97,12 @@ def backends(ingress: Document) -> dict[Route, tuple[str, Path]]:
     for i, rule in enumerate(ingress.spec.get("rules", [])):
         for j, entry in enumerate(rule.get("http", {}).get("paths", [])):
             route = (rule.get("host", ""), entry.get("path", "/"), entry.get("pathType", ""))
-            name = entry["backend"].get("service", {}).get("name", "")
-            place = ("spec", "rules", i, "http", "paths", j, "backend", "service", "name")
-            routes[route] = (name, place)
+            place: Path = ("spec", "rules", i, "http", "paths", j, "backend")
+            backend = entry["backend"]
+            if "serviceName" in backend:  # networking.k8s.io/v1beta1 and before
+                routes[route] = (str(backend["serviceName"]), (*place, "serviceName"))
+            else:
+                routes[route] = (backend.get("service", {}).get("name", ""), (*place, "service", "name"))
     return routes
 
 

@@ -469,6 +469,39 @@ CASES = (
         (("{{templates.candidate.podTemplateHash}}", "{{templates.baseline.replicaset.name}}"),),
         base=EXPERIMENT,
     ),
+    Case(
+        "RS050",
+        (("            duration: 10m\n", ""),),
+        (
+            ("            duration: 10m\n", ""),
+            ("templateName: errors\n", "templateName: errors\n                requiredForCompletion: true\n"),
+            ("interval: 2m", "interval: 2m\n      count: 5"),
+        ),
+        base=EXPERIMENT,
+    ),
+    Case(
+        "RS050",
+        (
+            ("            duration: 10m\n", ""),
+            ("templateName: errors\n", "templateName: errors\n                requiredForCompletion: true\n"),
+        ),
+        (("duration: 10m", "duration: 20m"),),
+        base=EXPERIMENT,
+    ),
+    Case(
+        "RS050",
+        (
+            ("            duration: 10m\n", ""),
+            (
+                "            analyses:\n              - name: errors\n                templateName: errors\n",
+                "",
+            ),
+            ("                args:\n                  - {name: service, value: api}\n", ""),
+            ('                  - {name: hash, value: "{{templates.candidate.podTemplateHash}}"}\n', ""),
+        ),
+        (("duration: 10m", "duration: 20m"),),
+        base=EXPERIMENT,
+    ),
 )
 
 

@@ -245,6 +245,8 @@ def test_the_ingress_of_a_router_is_checked_when_it_is_there() -> None:
     )
     with pytest.raises(PolicyError, match="Ingress 'main' has no rule for Service 'stable'"):
         load_policy_text(NGINX + SERVICES + INGRESS.replace("SERVICE", "other"))
+    old = changed(INGRESS, "{service: {name: SERVICE}}", "{serviceName: SERVICE, servicePort: 80}")
+    assert load_policy_text(NGINX + SERVICES + old.replace("SERVICE", "stable")).not_modelled == ()
     with pytest.raises(PolicyError, match="either 'stableIngress' or 'stableIngresses'"):
         load_policy_text(changed(NGINX, "{stableIngress: main}", "{annotationPrefix: x}") + SERVICES)
 
