@@ -151,6 +151,8 @@ def _remarks(answer: Replay) -> Iterator[str]:
         yield f"stopped by {answer.gate}: {answer.message}"
     if answer.agree < 1.0:
         yield f"{answer.verdict} in {100 * answer.agree:.0f} % of {len(answer.runs)} runs"
+    for one in answer.unread:
+        yield f"{one}, which the model of this incident does not have: it sees nothing here"
     if answer.no_gate:
         yield f"no gate can see this: {answer.blind}"
     elif answer.blind:

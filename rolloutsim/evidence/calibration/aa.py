@@ -41,7 +41,7 @@ from rolloutsim.estimates import CONFIDENCE, Estimate, clopper_pearson, rate
 from rolloutsim.evidence.calibration.reads import quoted
 from rolloutsim.evidence.calibration.source import Points, Progress, Source
 from rolloutsim.evidence.calibration.split import Arms, Split, versions_of
-from rolloutsim.evidence.recorded.recorder import queries_of, reads_of
+from rolloutsim.evidence.recorded.recorder import LATE, queries_of, reads_of
 from rolloutsim.policy.analyses import analyses_of
 from rolloutsim.policy.experiment_step import steps_beside
 from rolloutsim.policy.model import BlueGreen, Canary, GatedCounts, Metric, Policy, PrometheusProvider
@@ -66,7 +66,6 @@ LEAST_DAYS = 5
 TRIALS = 5
 """Starts from which is learnt how long a rollout takes."""
 ACTOR = "whoever is asked"
-_LATE = "LATE-BOUND"
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,7 +254,7 @@ def _arms(reads: Sequence[SeriesRead], by: tuple[str, ...], policy: Policy) -> A
     """What to write into which label, so that the policy's queries find the fake versions."""
     asked: dict[str, set[str]] = {label: set() for label in by}
     for matcher in (matcher for read in reads for matcher in read.matchers):
-        if _LATE in matcher.value or matcher.name in by:
+        if LATE in matcher.value or matcher.name in by:
             if matcher.operator != "=":
                 raise InputError(
                     f"policy {policy.name} tells versions apart by a pattern on {matcher.name}, and "
@@ -271,11 +270,9 @@ def _arms(reads: Sequence[SeriesRead], by: tuple[str, ...], policy: Policy) -> A
                 value=", ".join(sorted(values)),
                 fix="let its queries take the version from an argument with podTemplateHashValue",
             )
-        value = next(iter(values), _LATE)
+        value = next(iter(values), LATE)
         arms[label] = (
-            (value.replace(_LATE, STABLE), value.replace(_LATE, CANARY))
-            if _LATE in value
-            else (STABLE, value)
+            (value.replace(LATE, STABLE), value.replace(LATE, CANARY)) if LATE in value else (STABLE, value)
         )
     return arms
 

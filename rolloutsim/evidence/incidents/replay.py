@@ -1,8 +1,9 @@
 """What a policy would have made of an incident: played, not judged from the record.
 
 The incident becomes a service, a release and a course of failures; the policy is played against it with
-the engine, the scrapes and the queries of every simulation. The numbers that nobody knows are set to both
-ends of their ranges, in every combination: the answers in between lie inside optimistic and pessimistic.
+the engine, the scrapes and the queries of every simulation, and its series carry the names under which the
+policy looks for its service. The numbers that nobody knows are set to both ends of their ranges, in every
+combination: optimistic and pessimistic are the best and the worst of those, and of all runs.
 """
 
 from __future__ import annotations
@@ -13,10 +14,13 @@ from itertools import product
 from statistics import fmean, median
 
 from rolloutsim.evidence.incidents.exposure import LONGEST_S, Course
+from rolloutsim.evidence.incidents.file import IncidentError
 from rolloutsim.evidence.incidents.quantity import Quantity, quantities, with_values
 from rolloutsim.evidence.incidents.record import Counts, Expectation, Incident, Model, Play
 from rolloutsim.evidence.incidents.sight import blindness
 from rolloutsim.evidence.incidents.world import IncidentWorld
+from rolloutsim.evidence.reading import seen_as, unread
+from rolloutsim.policy.analyses import analyses_of
 from rolloutsim.policy.model import Policy
 from rolloutsim.sim.needs import check, reads_latency
 from rolloutsim.sim.scenario import (
@@ -82,6 +86,7 @@ class Replay:
     ``verdict`` is that of most runs and ``agree`` their share. ``harm`` is the mean over runs at the
     stated values, in ``unit``; ``actual`` what really happened, in the same unit. ``blind`` says why a
     policy that missed it could not have seen it (empty otherwise), ``no_gate`` that no gate could.
+    ``unread`` are metrics of the policy that read series which the model of the incident does not have.
     """
 
     incident: str
@@ -103,6 +108,7 @@ class Replay:
     verdicts_of_corners: tuple[tuple[Expectation, int], ...]
     blind: str
     no_gate: bool
+    unread: tuple[str, ...]
     runs: tuple[Ending, ...]
 
     @property
@@ -133,28 +139,51 @@ def replay(
     Raises
     ------
     ScenarioError : a metric of the policy is not a PromQL query, so that nobody knows what it would find.
+    IncidentError : none of its queries reads a series that the model of the incident has.
     """
     corners = _corners(incident.model) if bounds else []
     models = [(dict[str, float](), incident.model)] * runs
     models += [(corner, with_values(incident.model, corner)) for corner in corners]
     endings: list[Ending] = []
+    blind: tuple[str, ...] = ()
     for number, (_, model) in enumerate(models):
         run = number if number < runs else 0
-        endings.append(_ending(_played(incident, policy, model, play, seed, run)))
+        world = _played(incident, policy, model, play, seed, run)
+        if not endings:
+            blind = _unread(incident, policy, world)
+        endings.append(_ending(world))
         if progress is not None:
             progress(number + 1, len(models))
-    return _summed_up(incident, policy, play, endings[:runs], corners, endings[runs:], seed)
+    return _summed_up(incident, policy, play, endings[:runs], corners, endings[runs:], seed, blind)
 
 
-def scenario_of(incident: Incident, model: Model | None = None) -> Scenario:
-    """The service of an incident and a release without faults; a replay lets the course act on it."""
+def _unread(incident: Incident, policy: Policy, world: IncidentWorld) -> tuple[str, ...]:
+    """Metrics that read what the world does not have; refused if there is no other."""
+    store = world.metrics.store
+    series = [store.labels(index) for index in range(len(store))]
+    blind = unread(policy, series)
+    if blind and len(blind) == len({metric.name for one in analyses_of(policy) for metric in one.metrics}):
+        raise IncidentError(
+            f"policy {policy.name}: {blind[0]}, which the model of {incident.id} does not have, and so it is "
+            "with all of its metrics",
+            fix=f"ask for some of: {', '.join(sorted({labels['__name__'] for labels in series}))}",
+        )
+    return tuple(map(str, blind))
+
+
+def scenario_of(incident: Incident, policy: Policy, model: Model | None = None) -> Scenario:
+    """The service of an incident and a release without faults; a replay lets the course act on it.
+
+    Its series carry the names by which the policy asks for its own service.
+    """
     model = model or incident.model
     lag_ms = round(1000 * model.metric_lag_s.value)
+    names = seen_as(policy, incident.id)
     service = Service(
-        name=incident.id,
+        name=names.service,
         traffic=Traffic(ConstantRate(model.requests_per_s.value)),
         error_rate=USUAL_ERRORS if model.usual_errors is None else model.usual_errors.value,
-        telemetry=Telemetry(lag_ms=lag_ms, counters_from_zero=True),
+        telemetry=Telemetry(preset=names.preset, labels=names.labels, lag_ms=lag_ms, counters_from_zero=True),
         operators=Operators(notice_excess=None),
         cluster=AT_ONCE,
         horizon_ms=HORIZON_MS,
@@ -224,7 +253,7 @@ def _corners(model: Model) -> list[dict[str, float]]:
 def _played(
     incident: Incident, policy: Policy, model: Model, play: Play, seed: int, run: int, *, faulty: bool = True
 ) -> IncidentWorld:
-    scenario = scenario_of(incident, model)
+    scenario = scenario_of(incident, policy, model)
     check(policy, scenario)
     latency = reads_latency(policy, scenario)
     world = IncidentWorld(policy, scenario, model, play, seed, run, latency=latency, faulty=faulty)
@@ -273,6 +302,7 @@ def _summed_up(
     corners: Sequence[dict[str, float]],
     at_corners: Sequence[Ending],
     seed: int,
+    unread: tuple[str, ...],
 ) -> Replay:
     verdicts = [ending.verdict for ending in endings]
     verdict = max(Expectation, key=verdicts.count)
@@ -309,6 +339,7 @@ def _summed_up(
         verdicts_of_corners=tuple((one, seen.count(one)) for one in Expectation if one in seen),
         blind=blind,
         no_gate=no_gate,
+        unread=unread,
         runs=tuple(endings),
     )
 

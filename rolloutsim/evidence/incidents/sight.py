@@ -14,6 +14,9 @@ from rolloutsim.policy.model import Policy
 
 __all__ = ["blindness", "in_words"]
 
+_NOTHING = frozenset({"", "[]", "NaN", "[NaN]"})
+"""What a metric reads where there is no series, or no request in it."""
+
 
 def blindness(
     incident: Incident, policy: Policy, play: Play, played: IncidentWorld, healthy: IncidentWorld
@@ -43,6 +46,8 @@ def _in_this_policy(
         return "its steps reach nobody whom the fault can hit, until everybody is reached"
     if [one.value for one in played.measured] == [one.value for one in healthy.measured]:
         names = in_words(sorted({one.metric for one in played.measured}))
+        if all(one.value in _NOTHING for one in played.measured):
+            return f"{names} found nothing, nor would it have for a good release"
         if played.failed_s <= 0.0:
             return f"{names} cannot tell: nothing fails yet when the rollout is over"
         return f"{names} read the same as for a good release; the fault shows in {in_words(shown)}"

@@ -18,14 +18,15 @@ from rolloutsim.promql.intake import rfc3339_text
 from rolloutsim.promql.query import SeriesRead
 from rolloutsim.trace import sample_record
 
-__all__ = ["Recorder", "queries_of", "reads_of", "record_bundle", "selectors_of"]
+__all__ = ["LATE", "Recorder", "queries_of", "reads_of", "record_bundle", "selectors_of"]
 
 HISTORY_MS = 900_000
 """How long before the stretch samples are taken, so that the first queries have their windows."""
 CHUNK_MS = 3_600_000
 QUERY_MS = 60_000
 API_VERSION = "rolloutsim.dev/v1alpha1"
-_LATE = "LATE-BOUND"
+LATE = "LATE-BOUND"
+"""What stands for an argument that is bound when a query is asked."""
 
 
 class Recorder(Prometheus):
@@ -59,14 +60,14 @@ def queries_of(provider: Provider) -> tuple[str, ...]:
 
 def reads_of(query: str) -> tuple[SeriesRead, ...]:
     """What a query reads; its late-bound arguments are filled with something."""
-    return compile_query(re.sub(r"\{\{[^}]*\}\}", _LATE, query)).selectors
+    return compile_query(re.sub(r"\{\{[^}]*\}\}", LATE, query)).selectors
 
 
 def _selector(read: SeriesRead, by: str) -> str:
     exact = sorted(
         f'{m.name}="{m.value}"'
         for m in read.matchers
-        if m.operator == "=" and m.name not in ("__name__", by) and _LATE not in m.value
+        if m.operator == "=" and m.name not in ("__name__", by) and LATE not in m.value
     )
     return f"{read.metric}{{{', '.join(exact)}}}" if exact else f"{read.metric}"
 

@@ -135,7 +135,7 @@ def test_a_good_release_is_let_through_by_every_shipped_policy() -> None:
             if play.policy in seen:
                 continue
             seen.add(play.policy)
-            policy, scenario = shipped_policy(play), scenario_of(incident)
+            policy, scenario = shipped_policy(play), scenario_of(incident, shipped_policy(play))
             latency = reads_latency(policy, scenario)
             world = IncidentWorld(policy, scenario, incident.model, play, 3, 0, latency=latency, faulty=False)
             world.play()
