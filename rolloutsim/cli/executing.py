@@ -94,6 +94,7 @@ def _surroundings(
         heard=audience.teller.hear,
         note=audience.note,
         turned=audience.turned,
+        probes=manner.measures,
     )
 
 

@@ -14,6 +14,7 @@ from rolloutsim.errors import InputError, Position
 
 if TYPE_CHECKING:
     from rolloutsim.live.inbox import Command
+    from rolloutsim.live.traffic_probe import TrafficProbe
     from rolloutsim.prometheus import Server
 
 __all__ = [
@@ -22,10 +23,15 @@ __all__ = [
     "Manner",
     "MetricsOption",
     "NoWait",
+    "ProbeHost",
+    "ProbeOption",
+    "ProbeVersion",
     "PrometheusHeaders",
     "PrometheusOption",
     "Timeout",
     "journal_directory",
+    "probe_of",
+    "refuse_probe",
     "servers",
 ]
 
@@ -59,6 +65,25 @@ PrometheusOption = Annotated[
         help="ADDRESS for metrics that name none, or ADDRESS-IN-POLICY=ADDRESS-FROM-HERE; may be repeated.",
         show_default=False,
     ),
+]
+ProbeOption = Annotated[
+    str,
+    typer.Option(
+        "--traffic-probe",
+        help="Check each weight with requests to this URL, where users come in; needs --traffic-version.",
+        show_default=False,
+    ),
+]
+ProbeVersion = Annotated[
+    str,
+    typer.Option(
+        "--traffic-version",
+        help="How answers of the new version are known, HEADER: VALUE.",
+        show_default=False,
+    ),
+]
+ProbeHost = Annotated[
+    str, typer.Option("--traffic-host", help="Host header of the probe.", show_default="the URL's own")
 ]
 PrometheusHeaders = Annotated[
     Path | None,
@@ -119,6 +144,23 @@ def servers(addresses: list[str] | None, headers: Path | None) -> dict[str, Serv
             written, here = "", given
         found[written.rstrip("/") if written else ""] = Server(here, known, confidential=bool(known))
     return found
+
+
+def probe_of(url: str, version: str, host: str) -> TrafficProbe | None:
+    """The traffic probe of these options, None for none. Raises InputError."""
+    from rolloutsim.live import traffic_probe
+
+    if not url and (version or host):
+        raise InputError("a traffic probe has no address", fix="give --traffic-probe URL")
+    return traffic_probe.probe_of(url, version, host) if url else None
+
+
+def refuse_probe(probe: TrafficProbe | None) -> None:
+    """An installed controller decides by itself when a weight is verified. Raises InputError."""
+    if probe is not None:
+        raise InputError(
+            "an installed Argo Rollouts controller verifies weights itself", fix="leave out --traffic-probe"
+        )
 
 
 def _headers(path: Path | None) -> dict[str, str]:

@@ -11,6 +11,7 @@ import typer
 from rolloutsim.cli.clearance import CertificateOption, Keys, refusals_of
 from rolloutsim.cli.cluster import As, Context, Exit, Kubeconfig, Namespace, connected, say
 from rolloutsim.cli.inputs import Argo, ArgoOption
+from rolloutsim.cli.manner import ProbeHost, ProbeOption, ProbeVersion, probe_of, refuse_probe
 from rolloutsim.cli.output import writing
 
 __all__ = ["Images", "Out", "PolicyFile", "ScenarioOption", "TemplateFile", "plan"]
@@ -49,6 +50,9 @@ def plan(
     seed: Seed = 1,
     certificate: CertificateOption = None,
     key: Keys = None,
+    traffic_probe: ProbeOption = "",
+    traffic_version: ProbeVersion = "",
+    traffic_host: ProbeHost = "",
     output: Out = None,
     argo: ArgoOption = Argo.MASTER,
     kubeconfig: Kubeconfig = "",
@@ -67,16 +71,25 @@ def plan(
     from rolloutsim.live.plan import plan_text
 
     chosen = one_policy(policy, argo)
+    probe = probe_of(traffic_probe, traffic_version, traffic_host)
     text = read_text(certificate) if certificate is not None else ""
     with connected(kubeconfig, context, namespace, impersonate) as site:
         if chosen.kind == "Rollout":
             from rolloutsim.cli.argo import preview_manifests
 
+            refuse_probe(probe)
+
             preview_manifests(site, chosen, policy.split(","), image or ())
             return
         prediction = forecast(chosen, scenario, runs, seed) if scenario else None
         made = make_plan(
-            site, chosen, images=image or (), template=template, certificate=text, prediction=prediction
+            site,
+            chosen,
+            images=image or (),
+            template=template,
+            certificate=text,
+            prediction=prediction,
+            probe=probe,
         )
     for line in described(made):
         sys.stdout.write(line + "\n")

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rolloutsim.live.port import Object
     from rolloutsim.live.prediction import Prediction
     from rolloutsim.live.state import Saved
+    from rolloutsim.live.traffic_probe import TrafficProbe
     from rolloutsim.live.workload import SlotPair
     from rolloutsim.policy.model import Policy
 
@@ -51,6 +52,7 @@ def make_plan(
     template: Path | None,
     certificate: str,
     prediction: Prediction | None,
+    probe: TrafficProbe | None = None,
 ) -> Plan:
     """Look at the cluster and write down what a run would do. Nothing is written there.
 
@@ -71,6 +73,8 @@ def make_plan(
     from rolloutsim.live.warnings import find_warnings
     from rolloutsim.live.workload import SlotPair, look
 
+    if probe is not None and not _divides(policy):
+        raise InputError("--traffic-probe checks the weights of a canary's route, and this policy has none")
     namespace = namespace_of(site, policy)
     slots, router = SlotPair(site.api, policy, namespace), router_for(site.api, policy, namespace)
     missing = missing_rights(site.api, namespace, needed_rights(policy, namespace, slots, router))
@@ -88,7 +92,7 @@ def make_plan(
     if full:
         fail(full, Exit.WAITING)
     fields = fields_of(policy, namespace, content)
-    release = Release(policy, revision, {revision: content}, fields, prediction)
+    release = Release(policy, revision, {revision: content}, fields, prediction, probe)
     warnings = [str(warning) for warning in find_warnings(site.api, policy, namespace, router)]
     warnings += _literal_secrets(content)
     try:
@@ -113,6 +117,13 @@ def make_plan(
         warnings=tuple(warnings),
         certificate=certificate,
     )
+
+
+def _divides(policy: Policy) -> bool:
+    """Whether a route of the policy divides requests by weight."""
+    from rolloutsim.policy.model import Canary
+
+    return isinstance(policy.strategy, Canary) and policy.strategy.routing is not None
 
 
 def lacking(missing: Sequence[Missing]) -> NoReturn:
@@ -225,6 +236,8 @@ def described(plan: Plan) -> Iterator[str]:
     yield "rights     " + ("all there" if not plan.missing else "missing; add to a Role:")
     yield from (f"  {rule}" for rule in plan.missing)
     yield from (f"warning    {warning}" for warning in plan.warnings)
+    if plan.release.probe is not None:
+        yield f"probe      each weight, with requests to {plan.release.probe}"
     yield from _foreseen(plan.prediction)
     yield "certificate " + ("in the plan" if plan.certificate else "none: run needs --unvetted REASON")
 

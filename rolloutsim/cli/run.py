@@ -31,10 +31,15 @@ from rolloutsim.cli.manner import (
     Manner,
     MetricsOption,
     NoWait,
+    ProbeHost,
+    ProbeOption,
+    ProbeVersion,
     PrometheusHeaders,
     PrometheusOption,
     Timeout,
     journal_directory,
+    probe_of,
+    refuse_probe,
     servers,
 )
 from rolloutsim.cli.plan import Images, TemplateFile
@@ -77,6 +82,9 @@ def run(
     timeout: Timeout = "",
     prometheus: PrometheusOption = None,
     prometheus_headers: PrometheusHeaders = None,
+    traffic_probe: ProbeOption = "",
+    traffic_version: ProbeVersion = "",
+    traffic_host: ProbeHost = "",
     journal: JournalOption = None,
     log: LogOption = None,
     metrics_listen: MetricsOption = "",
@@ -97,6 +105,7 @@ def run(
 
     given = _read_plan(what)
     text = read_text(certificate) if certificate is not None else ""
+    probe = probe_of(traffic_probe, traffic_version, traffic_host)
     manner = Manner(
         servers=servers(prometheus, prometheus_headers),
         log=log,
@@ -113,6 +122,7 @@ def run(
             if chosen.kind == "Rollout":
                 from rolloutsim.cli.argo import bare_plan, preview_manifests, run_manifests
 
+                refuse_probe(probe)
                 files = what.split(",")
                 if dry_run:
                     preview_manifests(site, chosen, files, image or ())
@@ -123,10 +133,18 @@ def run(
                 manner = replace(manner, permit=permit, journal=where)
                 raise typer.Exit(int(run_manifests(site, chosen, files, image or (), manner)))
             given = make_plan(
-                site, chosen, images=image or (), template=template, certificate="", prediction=None
+                site,
+                chosen,
+                images=image or (),
+                template=template,
+                certificate="",
+                prediction=None,
+                probe=probe,
             )
-        elif image or template:
-            raise InputError("a plan holds its release already", fix="leave out --image and --template")
+        elif image or template or probe:
+            raise InputError(
+                "a plan holds its release already", fix="leave out --image, --template and --traffic-probe"
+            )
         plan = replace(given, certificate=text or given.certificate)
         _check_place(site, plan)
         manner = replace(manner, journal=journal_directory(journal, plan.namespace, plan.rollout))

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 from rolloutsim.engine import Failure, Observation, RevisionSeen, Role, ServiceSeen, WeightSeen
 from rolloutsim.live.hands import Pods, Undone
 from rolloutsim.live.permissions import READ, Right, merged
 from rolloutsim.live.port import CONFIG_MAP, EVENT, JOB, LEASE, SECRET, Object, Ref, Refused, Unknown
-from rolloutsim.live.routers import Router
-from rolloutsim.live.slots import Objects, Slot
+from rolloutsim.live.routers import Routed, Router
+from rolloutsim.live.slots import Slot
 from rolloutsim.live.state import StateStore
 from rolloutsim.live.warnings import analyses
 from rolloutsim.live.workload import SlotPair
@@ -90,17 +90,16 @@ def watched(slots: SlotPair, router: Router) -> tuple[Ref, ...]:
     return tuple(dict.fromkeys((*slots.refs, *router.watches)))
 
 
-def observations(slots: SlotPair, router: Router, objects: Objects, at: int) -> Iterator[Observation]:
+def observations(slots: Iterable[Slot], routed: Routed, at: int) -> Iterator[Observation]:
     """What the engine should hear of the objects as last seen: Services, the weight, then the pods.
 
     Counts of a Deployment whose controller has not seen its present spec are left out; they come when it has.
     """
-    routed = router.read(objects)
     for role, revision in routed.services:
         yield ServiceSeen(at, role, revision)
     if routed.weighed.weight is not None:
         yield WeightSeen(at, routed.weighed.weight, routed.weighed.verified)
-    for slot in slots.read(objects):
+    for slot in slots:
         if slot.exists and slot.settled:
             pods = _pods(slot)
             yield RevisionSeen(at, slot.revision, pods.desired, pods.created, pods.ready, pods.available)

@@ -43,10 +43,11 @@ from rolloutsim.live.routers import router_for
 from rolloutsim.live.secrets import ClusterSecrets
 from rolloutsim.live.state import OWNER_LABEL, Saved, StateStore
 from rolloutsim.live.target import Target
+from rolloutsim.live.traffic_probe import Prober
 from rolloutsim.live.workload import SlotPair
 from rolloutsim.policy import digest
 from rolloutsim.policy.gated import GatedCounts
-from rolloutsim.policy.model import JobProvider, Policy, PrometheusProvider, WebProvider
+from rolloutsim.policy.model import Canary, JobProvider, Policy, PrometheusProvider, WebProvider
 from rolloutsim.prometheus import Server
 from rolloutsim.session import Entry
 
@@ -100,6 +101,7 @@ class Surroundings:
     journal : opens the journal of this process, given its manifest.
     instruments : see `instruments`.
     holder : the identity of this process, unlike any other's.
+    probes : whether it may send requests to see that traffic moves; an abort does without.
     heard : told every journal entry; ``note``: told in words what no entry says; ``turned``: every `Turn`.
     """
 
@@ -113,6 +115,7 @@ class Surroundings:
     note: Notes = lambda sentence: None
     turned: Callable[[Turn], object] = lambda turn: None
     lease_s: int = DURATION_S
+    probes: bool = True
 
 
 def instruments(
@@ -152,6 +155,7 @@ class Executor:
         self._api: Kubernetes = Fenced(api, self._lease.check)
         self._store = StateStore(self._api, namespace, name)
         self._measurer: Measurer | None = None
+        self._prober: Prober | None = None
         self._reflectors: list[Reflector] = []
         self._stopping = False
         self._complaints = Complaints(around.note, around.elapsed_ms)
@@ -231,6 +235,7 @@ class Executor:
         if saved is None:
             for seen in self.observer.facts():
                 self.loop.know(seen)
+        self._probe(asked)
         take_up(self.loop)
         self._ask(asked)
         self._watch(memory)
@@ -262,6 +267,20 @@ class Executor:
         facts = session.state.facts
         if (facts.asked, facts.fields) != (asked.revision, asked.fields):
             self.loop.hear(ReleaseAsked(at, asked.revision, asked.fields))
+
+    def _probe(self, asked: Release) -> None:
+        """Have each weight borne out by requests, if that is asked for; a rollback never waits for them."""
+        strategy = asked.policy.strategy
+        routing = strategy.routing if isinstance(strategy, Canary) else None
+        if asked.probe is None or routing is None or not (self._writes and self._around.probes):
+            return
+        self._prober = Prober(
+            asked.probe,
+            routing.max_weight,
+            changed=self.inbox.ring,
+            wanted=lambda: not self.loop.session.state.status.abort,
+        )
+        self.observer.prove = self._prober.verify
 
     def _hands(self, slots: SlotPair, router: Any, templates: Mapping[str, Object]) -> Doings:
         assert self._measurer is not None
@@ -366,6 +385,8 @@ class Executor:
             reflector.stop()
         if self._measurer is not None:
             self._measurer.stop()
+        if self._prober is not None:
+            self._prober.stop()
         if self._writes:
             try:
                 self._lease.release()

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 from rolloutsim.engine import Observation, RevisionSeen
 from rolloutsim.live.cluster import observations, watched
 from rolloutsim.live.hands import Pods
 from rolloutsim.live.port import Kubernetes, Object, Ref
-from rolloutsim.live.routers.router import Routed, Router
+from rolloutsim.live.routers.router import Routed, Router, Weighed
 from rolloutsim.live.slots import Objects, Slot, holding
 from rolloutsim.live.workload import SlotPair, look
 from rolloutsim.live.writes import version_of
@@ -43,6 +44,8 @@ class Observer:
         self._lock = threading.RLock()
         self._objects: dict[Ref, Object] = {}
         self._held: dict[Ref, str] = {}
+        self.prove: Callable[[Weighed], Weighed] = lambda weighed: weighed
+        """Has the last word on whether a weight is verified; the router's own by default."""
         self.refs = watched(slots, router)
 
     # --- reading ----------------------------------------------------------------------------------
@@ -93,18 +96,23 @@ class Observer:
     def routed(self) -> Routed:
         """Who gets which requests, as last seen."""
         with self._lock:
-            return self._router.read(self._objects)
+            routed = self._router.read(self._objects)
+            weighed = self.prove(routed.weighed)
+        if weighed == routed.weighed:
+            return routed
+        problem = "; ".join(filter(None, (weighed.problem, routed.problem)))
+        return replace(routed, weighed=weighed, problem=problem)
 
     # --- facts ------------------------------------------------------------------------------------
 
     def facts(self) -> tuple[Observation, ...]:
         """What the objects say, as observations; the loop writes their time."""
         with self._lock:
-            slots = self.slots()
+            routed, slots = self.routed(), self.slots()
             held = {slot.revision for slot in slots if slot.exists}
             lost = [RevisionSeen(0, revision, 0, 0, 0, 0) for revision in self._lost(held)]
             self._held.update((slot.ref, slot.revision) for slot in slots if slot.exists)
-            return (*lost, *observations(self._slots, self._router, self._objects, 0))
+            return (*lost, *observations(slots, routed, 0))
 
     def _lost(self, held: set[str]) -> list[str]:
         """Revisions whose slot is gone or has got another template."""

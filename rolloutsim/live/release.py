@@ -11,6 +11,7 @@ from rolloutsim.errors import ExecutorError
 from rolloutsim.live.journal import API_VERSION
 from rolloutsim.live.port import Object
 from rolloutsim.live.prediction import Prediction
+from rolloutsim.live.traffic_probe import TrafficProbe
 from rolloutsim.policy.model import Policy
 
 __all__ = ["Release", "release_of"]
@@ -22,7 +23,8 @@ class Release:
 
     ``templates`` are the pod templates by revision; a revision that is in a slot already needs none.
     ``fields`` are the values for arguments that name a field, as pairs (path, value). ``prediction``: what
-    simulations expect of it, to hold its course against; None: nobody asked them.
+    simulations expect of it, to hold its course against; None: nobody asked them. ``probe``: how requests
+    show that a weight has moved; None: what the router says is enough.
     """
 
     policy: Policy
@@ -30,6 +32,7 @@ class Release:
     templates: Mapping[str, Object] = field(default_factory=dict)
     fields: tuple[tuple[str, str], ...] = ()
     prediction: Prediction | None = None
+    probe: TrafficProbe | None = None
 
     def text(self, journal: str) -> str:
         """As it stands beside the state in the cluster, so that another machine can go on."""
@@ -40,6 +43,7 @@ class Release:
             "templates": dict(self.templates),
             "fields": [list(pair) for pair in self.fields],
             "prediction": None if self.prediction is None else to_json(self.prediction),
+            "probe": None if self.probe is None else to_json(self.probe),
             "journal": journal,
         }
         return json.dumps(content, separators=(",", ":"), sort_keys=True)
@@ -58,7 +62,9 @@ def release_of(text: str) -> tuple[Release, str]:
         policy = from_json(Policy, content["policy"])
         told = content["prediction"]
         prediction = None if told is None else from_json(Prediction, told)
-        release = Release(policy, content["revision"], content["templates"], fields, prediction)
+        asked = content.get("probe")
+        probe = None if asked is None else from_json(TrafficProbe, asked)
+        release = Release(policy, content["revision"], content["templates"], fields, prediction, probe)
         return release, content["journal"]
     except (KeyError, TypeError, ValueError) as error:
         raise ExecutorError(

@@ -24,7 +24,7 @@ from rolloutsim.live.plan import underway
 from rolloutsim.live.port import LEASE, Kubernetes, NotFound, Ref, Refused
 from rolloutsim.live.prediction import Prediction, released_ms
 from rolloutsim.live.release import Release, release_of
-from rolloutsim.live.routers import router_for
+from rolloutsim.live.routers import Routed, router_for
 from rolloutsim.live.slots import Objects, holding
 from rolloutsim.live.state import Saved, StateStore
 from rolloutsim.live.workload import SlotPair, look
@@ -182,6 +182,7 @@ def _standing(
     problems = [routed.problem]
     if underway(state):
         problems.append(_occupied(slots, objects, state))
+        problems.append(_unproved(release, routed, state))
     strategy = policy.strategy
     steps = strategy.steps if isinstance(strategy, Canary) else ()
     index = status.step_index
@@ -227,6 +228,18 @@ def _occupied(slots: SlotPair, objects: Objects, state: State) -> str:
         return slots.occupied(objects, state.facts.asked, state.status.stable)
     except Refused as error:
         return str(error)
+
+
+def _unproved(release: Release, routed: Routed, state: State) -> str:
+    """That the route is as it should be and requests have not borne it out yet."""
+    weighed = routed.weighed
+    if release.probe is None or not weighed.weight or weighed.verified is False:
+        return ""
+    if state.facts.weight != weighed.weight or state.facts.verified is not False:
+        return ""
+    return (
+        f"requests to {release.probe.url} have not shown weight {weighed.weight} yet; the executor asks again"
+    )
 
 
 def _stands(policy: Policy, state: State, holder: Holder | None) -> Stands:

@@ -11,6 +11,7 @@ from rolloutsim.engine import Failure, Role
 from rolloutsim.live.hands import Pods, Traffic, Undone, Workload
 from rolloutsim.live.observer import Observer
 from rolloutsim.live.port import ApiError, Ref
+from rolloutsim.live.routers import Weighed
 
 __all__ = ["Target"]
 
@@ -51,7 +52,7 @@ class Target:
     def set_weight(self, weight: int) -> bool | None:
         verified = self._traffic.set_weight(weight)
         self._look(self._routes)
-        return verified
+        return self._observer.prove(Weighed(weight, verified)).verified
 
     def set_route(self, name: str, route_json: str) -> None:
         self._traffic.set_route(name, route_json)

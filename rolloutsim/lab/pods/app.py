@@ -26,10 +26,14 @@ _MAX_HEAD = 64 * 1024
 
 
 class App:
-    """A pod's application. ``name`` is the pod's; ``version`` its pod-template-hash."""
+    """A pod's application. ``name`` is the pod's; ``version`` its pod-template-hash.
 
-    def __init__(self, name: str, service: str, version: str, profile: Profile) -> None:
+    ``image`` is what runs in it; each answer names it in the header X-Image.
+    """
+
+    def __init__(self, name: str, service: str, version: str, image: str, profile: Profile) -> None:
         self.name, self.version, self.profile = name, version, profile
+        self.header = b"X-Image: " + "".join(filter(str.isprintable, image)).encode()
         self.ready = False
         self.ends = False
         self.address = ""
@@ -176,9 +180,10 @@ class _Connection(asyncio.Protocol):
             return
         ends = self._app.ends
         phrase = {200: b"OK", 500: b"Internal Server Error"}.get(status, b"Service Unavailable")
+        more = self._app.header + (b"\r\nConnection: close" if ends else b"")
         self._transport.write(
-            b"HTTP/1.1 %d %s\r\nContent-Type: text/plain; version=0.0.4\r\nContent-Length: %d\r\n%s\r\n%s"
-            % (status, phrase, len(body), b"Connection: close\r\n" if ends else b"", body)
+            b"HTTP/1.1 %d %s\r\nContent-Type: text/plain; version=0.0.4\r\nContent-Length: %d\r\n%s\r\n\r\n%s"
+            % (status, phrase, len(body), more, body)
         )
         if ends:
             self._transport.close()

@@ -2,7 +2,7 @@
 
 It takes commands as JSON lines on standard input and tells what happens as JSON lines on standard output:
 
-* ``{"do": "start", "id", "name", "service", "version", "ports", "profile"}`` ->
+* ``{"do": "start", "id", "name", "service", "version", "image", "ports", "profile"}`` ->
   ``{"event": "started", "id", "address"}``, then ``ready`` after the profile's start time;
 * ``{"do": "set", "id", "profile"}`` -> ``ready`` or ``unready`` if that changes;
 * ``{"do": "stop", "id", "wait_s"}`` -> ``{"event": "ended", "id"}`` when it has served for that long.
@@ -52,9 +52,16 @@ class Host:
         task.add_done_callback(self._tasks.discard)
 
     async def _start(
-        self, id: str, name: str, service: str, version: str, ports: list[int], profile: dict[str, Any]
+        self,
+        id: str,
+        name: str,
+        service: str,
+        version: str,
+        image: str,
+        ports: list[int],
+        profile: dict[str, Any],
     ) -> None:
-        app = App(name, service, version, Profile(**profile))
+        app = App(name, service, version, image, Profile(**profile))
         self._apps[id] = app
         while True:
             try:

@@ -113,6 +113,7 @@ class Kubelet:
                 "name": meta["name"],
                 "service": label(pod, "app") or label(pod, "app.kubernetes.io/name") or meta["name"],
                 "version": label(pod, "pod-template-hash") or label(pod, "rollouts-pod-template-hash") or "",
+                "image": pod["spec"]["containers"][0]["image"],
                 "ports": _ports(pod),
                 "profile": profile,
             }

@@ -51,7 +51,7 @@ def test_a_canary_from_start_to_end(cluster: Site) -> None:
 
     objects = look(cluster.api, watched(slots, router))
     assert {ref.kind for ref in objects} == {DEPLOYMENT, SERVICE, HTTP_ROUTE}
-    seen = list(observations(slots, router, objects, 9))
+    seen = list(observations(slots.read(objects), router.read(objects), 9))
     assert seen[:3] == [
         ServiceSeen(9, Role.STABLE, stable),
         ServiceSeen(9, Role.CANARY, new),
@@ -73,7 +73,8 @@ def test_counts_wait_for_the_controller(site: Site) -> None:
     site.put_slots()
     slots, router, workload, _ = hands(site, blue_green_policy(), {}, site.held("api-a"))
     workload.scale(site.held("api-a"), 5)
-    seen = list(observations(slots, router, look(site.api, watched(slots, router)), 1))
+    objects = look(site.api, watched(slots, router))
+    seen = list(observations(slots.read(objects), router.read(objects), 1))
     assert [one.revision for one in seen if isinstance(one, RevisionSeen)] == [site.held("api-b")]
 
 
@@ -113,7 +114,9 @@ def test_a_single_deployment_is_bound_before_its_copy_gets_pods(site: Site) -> N
     def services() -> list[str]:
         objects = look(site.api, watched(slots, router))
         return [
-            one.revision for one in observations(slots, router, objects, 0) if isinstance(one, ServiceSeen)
+            one.revision
+            for one in observations(slots.read(objects), router.read(objects), 0)
+            if isinstance(one, ServiceSeen)
         ]
 
     assert services() == [stable, stable]

@@ -237,7 +237,10 @@ def _execute(site: Site, name: str, release: Release, after_s: float) -> Ran:
 
 @contextmanager
 def executor(
-    site: Site, release: Release, heard: Callable[[Entry], object] = lambda entry: None
+    site: Site,
+    release: Release,
+    heard: Callable[[Entry], object] = lambda entry: None,
+    note: Callable[[str], object] = lambda sentence: None,
 ) -> Iterator[Executor]:
     """An executor that has begun this release."""
     name = release.policy.name
@@ -251,6 +254,7 @@ def executor(
             instruments=instruments(api, NAMESPACE, name, {"": Server(site.prometheus)}),
             holder=name,
             heard=heard,
+            note=note,
         )
         running = Executor(api, NAMESPACE, name, around)
         stack.callback(running.close)

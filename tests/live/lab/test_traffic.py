@@ -6,6 +6,8 @@ import http.client
 import json
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
 
 import pytest
 
@@ -15,11 +17,12 @@ from rolloutsim.lab.demo import deployment, ingress, route, service
 from rolloutsim.lab.load import Load
 from rolloutsim.live.executor import Ending, ending
 from rolloutsim.live.inbox import Command, Verb
-from rolloutsim.live.port import Object
+from rolloutsim.live.port import INGRESS, Object, Ref
 from rolloutsim.live.release import Release
+from rolloutsim.live.traffic_probe import TrafficProbe
 from rolloutsim.policy.load import load_policy_text
 from rolloutsim.policy.model import Policy
-from tests.live.lab.fleet import Site, create, executor, lab, until
+from tests.live.lab.fleet import NAMESPACE, Site, create, executor, lab, until
 
 pytestmark = [
     pytest.mark.slow,
@@ -73,7 +76,7 @@ def stand(site: Site, name: str, objects: list[Object]) -> str:
     api = site.connect()
     create(api, objects)
     api.close()
-    until(lambda: ask(site, name, 1)["503"] == ask(site, name, 1)["404"] == 0)
+    until(lambda: not ask(site, name, 1).keys() & {"404", "503"})
     (version,) = ask(site, name, 20)
     return version
 
@@ -98,21 +101,32 @@ def settled(policy: Policy, state: State, due: int | None) -> bool:
     return ending(policy, state, due) is not Ending.GOING_ON
 
 
-@pytest.mark.parametrize("kind", ["HTTPRoute", "Ingress"])
-def test_requests_are_divided_exactly_as_each_step_says(site: Site, kind: str) -> None:
-    name = kind.lower()
+def weighted(name: str, kind: str) -> list[Object]:
+    """A service on two slots, with weights by this kind of route."""
     old, new = ({"app": name, "slot": slot} for slot in "ab")
     host = f"{name}.localhost"
     stable, canary = f"{name}-stable", f"{name}-canary"
     way = route(name, host, {stable: 100, canary: 0}) if kind == "HTTPRoute" else ingress(name, host, stable)
-    objects = [
+    return [
         deployment(name, old, f"{name}:1", 3),
         deployment(f"{name}-new", new, f"{name}:1", 0),
         service(stable, old),
         service(canary, new),
         way,
     ]
-    before = stand(site, name, objects)
+
+
+def probe(site: Site, name: str, version: str) -> TrafficProbe:
+    """Requests through the router; the emulated application names its image in each answer."""
+    return TrafficProbe(
+        f"http://127.0.0.1:{site.web_port}/", "X-Image", f"{name}:{version}", f"{name}.localhost"
+    )
+
+
+@pytest.mark.parametrize("kind", ["HTTPRoute", "Ingress"])
+def test_requests_are_divided_exactly_as_each_step_says(site: Site, kind: str) -> None:
+    name = kind.lower()
+    before = stand(site, name, weighted(name, kind))
     steps = ", ".join(f"{{setWeight: {weight}}}, {{pause: {{}}}}" for weight in WEIGHTS)
     policy = load_policy_text(CANARY % {"name": name, "kind": kind, "steps": steps})
     with executor(site, release(policy, "v2")) as running:
@@ -126,6 +140,50 @@ def test_requests_are_divided_exactly_as_each_step_says(site: Site, kind: str) -
             running.inbox.put(Command(Verb.PROMOTE))
         assert running.run() is Ending.PROMOTED
     assert before not in ask(site, name, 100)
+
+
+@pytest.mark.parametrize("kind", ["HTTPRoute", "Ingress"])
+def test_a_step_is_over_only_when_requests_have_moved(site: Site, kind: str) -> None:
+    """With a probe nobody has to wait after a step: its weight holds to the request, while users ask too."""
+    name = f"{kind.lower()}-probed"
+    objects = weighted(name, kind)
+    before = stand(site, name, objects)
+    steps = ", ".join(f"{{setWeight: {weight}}}, {{pause: {{}}}}" for weight in WEIGHTS)
+    policy = load_policy_text(CANARY % {"name": name, "kind": kind, "steps": steps})
+    load = Load(site.web_port, f"{name}.localhost", rate=50).start()
+    with executor(site, replace(release(policy, "v2"), probe=probe(site, name, "v2"))) as running:
+        for weight in WEIGHTS:
+            assert running.run(settled) is Ending.WAITING
+            assert running.loop.session.state.facts.verified is True
+            counts = ask(site, name, 400)
+            # users take turns in between, so a count of ours is no longer exact
+            assert abs(counts[before] - 4 * (100 - weight)) <= 40, counts
+            running.inbox.put(Command(Verb.PROMOTE))
+        assert running.run() is Ending.PROMOTED
+    assert load.stop().failed == 0
+    assert before not in ask(site, name, 100)
+
+
+def test_an_ingress_that_takes_all_requests_of_the_route_is_found_out(site: Site) -> None:
+    """Traefik accepts the route, and lets an Ingress of the same host win without a word."""
+    name = "shadowed"
+    objects = weighted(name, "HTTPRoute")
+    stand(site, name, [*objects, ingress(name, f"{name}.localhost", f"{name}-stable")])
+    policy = load_policy_text(
+        CANARY % {"name": name, "kind": "HTTPRoute", "steps": "{setWeight: 25}, {pause: {}}"}
+    )
+    told: list[str] = []
+    probed = replace(release(policy, "v2"), probe=probe(site, name, "v2"))
+    with executor(site, probed, note=told.append) as running:
+        assert running.run(lambda policy, state, due: bool(told)) is Ending.GOING_ON
+        (sentence,) = told
+        assert "is accepted, yet 0 of 100 requests" in sentence
+        state = running.loop.session.state
+        assert (state.facts.weight, state.facts.verified, state.status.step_index) == (25, False, 0)
+        with closing(site.connect()) as api:
+            api.delete(Ref(INGRESS, NAMESPACE, name))
+        assert running.run(settled) is Ending.WAITING
+        assert running.loop.session.state.facts.verified is True
 
 
 # --- switching ------------------------------------------------------------------------------------

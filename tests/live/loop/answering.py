@@ -19,7 +19,8 @@ class Asked:
     body: str
 
 
-Answer = tuple[int, str]
+Answer = tuple[int, str] | tuple[int, str, dict[str, str]]
+"""Status, body, and headers of an answer."""
 
 
 class Answering:
@@ -35,8 +36,10 @@ class Answering:
                 body = self.rfile.read(length).decode()
                 asked = Asked(self.command, self.path, dict(self.headers), body)
                 outer.asked.append(asked)
-                status, text = answer(asked)
+                status, text, *more = answer(asked)
                 self.send_response(status)
+                for name, value in more[0].items() if more else ():
+                    self.send_header(name, value)
                 self.send_header("Content-Length", str(len(text.encode())))
                 self.end_headers()
                 self.wfile.write(text.encode())
