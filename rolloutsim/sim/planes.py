@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from rolloutsim.sim.beginning import NEW, STABLE
 from rolloutsim.sim.cluster import Cluster
@@ -45,25 +46,12 @@ def plane(
     preset = PRESETS[telemetry.preset]
     versions = [pool.version for pool in pools]
     bounds_s = preset.bounds_s if latency else ()
-    start_ms = -telemetry.history_ms
-    made: Plane
+    make: Callable[..., Plane] = partial(DataPlane, copies=copies)
     if fidelity is Fidelity.REQUEST:
-        made = RequestDataPlane(
-            service,
-            seed,
-            run,
-            versions,
-            bounds_s,
-            start_ms=start_ms,
-            phase_ms=phase_ms,
-            by_router=preset.by_router,
-            demand=demand(release),
-        )
+        make = partial(RequestDataPlane, by_router=preset.by_router, demand=demand(release))
+    made = make(service, seed, run, versions, bounds_s, start_ms=-telemetry.history_ms, phase_ms=phase_ms)
+    if isinstance(made, RequestDataPlane):
         made.set_pods(0, range(replicas))
-    else:
-        made = DataPlane(
-            service, seed, run, versions, bounds_s, start_ms=start_ms, phase_ms=phase_ms, copies=copies
-        )
     made.change((Conditions(1.0, service.error_rate), *(Conditions(),) * (len(pools) - 1)))
     return made
 

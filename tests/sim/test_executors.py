@@ -116,6 +116,15 @@ def test_a_worker_that_dies_is_one_sentence():
         pool.submit(os._exit, 3).result()
 
 
+def running(text, tmp_path):
+    """A script as a terminal would start it, in a process group of its own."""
+    script = tmp_path / "script.py"
+    script.write_text(text)
+    command = [sys.executable, str(script)]
+    piped = subprocess.PIPE
+    return subprocess.Popen(command, stdout=piped, stderr=piped, text=True, start_new_session=True)
+
+
 ORPHANS = """
 import os, time
 from rolloutsim.sim import executors
@@ -128,15 +137,7 @@ if __name__ == "__main__":
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_no_worker_outlives_whom_it_works_for(how, tmp_path):
-    script = tmp_path / "orphans.py"
-    script.write_text(ORPHANS)
-    with subprocess.Popen(
-        [sys.executable, str(script)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    ) as parent:
+    with running(ORPHANS, tmp_path) as parent:
         worker = int(parent.stdout.readline())
         if how is signal.SIGINT:
             os.killpg(parent.pid, how)  # as a terminal does: to the workers as well
@@ -160,15 +161,7 @@ if __name__ == "__main__":
 
 @pytest.mark.slow
 def test_an_interrupt_while_workers_start_makes_none_complain(tmp_path):
-    script = tmp_path / "given_up.py"
-    script.write_text(GIVEN_UP)
-    with subprocess.Popen(
-        [sys.executable, str(script)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    ) as parent:
+    with running(GIVEN_UP, tmp_path) as parent:
         parent.stdout.readline()
         time.sleep(0.2)  # the modules that workers need take longer
         os.killpg(parent.pid, signal.SIGINT)

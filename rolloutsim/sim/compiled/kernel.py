@@ -192,22 +192,7 @@ def follow(world, series, plan, keys, run, first):  # type: ignore[no-untyped-de
     _look(owners, at, scraped)
     for index in range(first, events.shape[0]):
         kind, time, what = events[index, 0], events[index, 1], events[index, 2]
-        if kind == CHANGE:
-            at[CONDITIONS] += 1
-            at[SINCE] = at[NOW]
-            continue
-        if kind == ALIVE:
-            at[STABLE_ALIVE], at[NEW_ALIVE] = what & 1, what >> 1
-            _look(owners, at, scraped)
-            if world.from_zero:
-                exists |= scraped
-            continue
-        if kind == MARK:
-            marks[at[MARKS]] = accounts[:-1, 0]
-            at[MARKS] += 1
-            continue
-        if kind == STOP:
-            at[ASKING] = 0
+        if _happens_at_once(kind, what, world, owners, at, accounts, scraped, exists, marks):
             continue
         until = time - (time - keys.phase) % world.interval if kind == QUERY else time
         scrapes = 0
@@ -262,16 +247,43 @@ def follow(world, series, plan, keys, run, first):  # type: ignore[no-untyped-de
         )
         verdict = _letter(tables, table, breaks, letters, there[0] > 0.0, answer[0])
         verdicts[what] = verdict
-        phase = phases[tables[table, 1] + verdict]
-        if phase == ERROR:
-            if prescribed != verdict:
-                return index
-        elif phase != SUCCESSFUL:
-            counters[counted, phase - FAILED] += 1
-            limit = limits[counted, phase - FAILED]
-            if 0 <= limit < counters[counted, phase - FAILED] and prescribed != verdict:
-                return index
+        decides = _decides(phases[tables[table, 1] + verdict], counted, limits, counters)
+        if decides and prescribed != verdict:
+            return index
     return -1
+
+
+@njit(nogil=True, inline="always")
+def _happens_at_once(kind, what, world, owners, at, accounts, scraped, exists, marks):  # type: ignore[no-untyped-def]
+    """Let an event happen for which no time has to pass; False if it is of another kind."""
+    if kind == CHANGE:
+        at[CONDITIONS] += 1
+        at[SINCE] = at[NOW]
+    elif kind == ALIVE:
+        at[STABLE_ALIVE], at[NEW_ALIVE] = what & 1, what >> 1
+        _look(owners, at, scraped)
+        if world.from_zero:
+            exists |= scraped
+    elif kind == MARK:
+        marks[at[MARKS]] = accounts[:-1, 0]
+        at[MARKS] += 1
+    elif kind == STOP:
+        at[ASKING] = 0
+    else:
+        return False
+    return True
+
+
+@njit(nogil=True, inline="always")
+def _decides(phase, counted, limits, counters):  # type: ignore[no-untyped-def]
+    """Count a measurement that was no success; whether it is one too many."""
+    if phase == SUCCESSFUL:
+        return False
+    if phase == ERROR:
+        return True
+    counters[counted, phase - FAILED] += 1
+    limit = limits[counted, phase - FAILED]
+    return 0 <= limit < counters[counted, phase - FAILED]
 
 
 @njit(cache=True, nogil=True)
