@@ -6,20 +6,36 @@ then says something about names, and nothing about the policy.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from rolloutsim.evidence.recorded.recorder import LATE, queries_of, reads_of
-from rolloutsim.evidence.recorded.whatif import STATUS
 from rolloutsim.policy.analyses import analyses_of
-from rolloutsim.policy.model import Policy
+from rolloutsim.policy.model import GatedCounts, Policy, PrometheusProvider, Provider
+from rolloutsim.promql import compile_query
 from rolloutsim.promql.query import SeriesRead
 from rolloutsim.telemetry import PRESETS, Labels, Preset
 
-__all__ = ["SeenAs", "Unread", "seen_as", "unread"]
+__all__ = ["LATE", "STATUS", "SeenAs", "Unread", "all_unread", "queries_of", "reads_of", "seen_as", "unread"]
 
+LATE = "LATE-BOUND"
+"""What stands for an argument that is bound when a query is asked."""
+STATUS = ("status", "code", "response_code", "status_code", "envoy_response_code")
+"""Labels in which exporters keep the status of an answer."""
 _OUTCOMES = frozenset({*STATUS, "classification"})
 """Labels whose series begin with the first request that ends so: their absence means nothing."""
+
+
+def queries_of(provider: Provider) -> tuple[str, ...]:
+    """The queries of a metric; none if it is of another kind."""
+    if isinstance(provider, GatedCounts):
+        return provider.selectors
+    return (provider.query,) if isinstance(provider, PrometheusProvider) else ()
+
+
+def reads_of(query: str) -> tuple[SeriesRead, ...]:
+    """What a query reads; its late-bound arguments are filled with something."""
+    return compile_query(re.sub(r"\{\{[^}]*\}\}", LATE, query)).selectors
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +58,11 @@ def unread(policy: Policy, series: Iterable[Mapping[str, str]]) -> tuple[Unread,
         if not any(all(labels.get(name, "") == value for name, value in wanted.items()) for labels in known):
             found.setdefault(metric, Unread(metric, _selector(wanted)))
     return tuple(found.values())
+
+
+def all_unread(policy: Policy, found: Sequence[Unread]) -> bool:
+    """Whether a policy has queries and these are all of its metrics that have any."""
+    return bool(found) and len(found) == len({metric for metric, _ in _reads(policy)})
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,6 +27,7 @@ from rolloutsim.evidence.bars import Bar
 from rolloutsim.evidence.law import Law, by_counts, law
 from rolloutsim.evidence.playing import Player, Stretch, players
 from rolloutsim.evidence.rare import TooFewEvents
+from rolloutsim.evidence.reading import Unread, all_unread, unread
 from rolloutsim.evidence.suite import Suite
 from rolloutsim.evidence.verdict import BarResult, Verdict, judge, overall
 from rolloutsim.evidence.waivers import Waiver, waived
@@ -35,6 +37,7 @@ from rolloutsim.policy import digest
 from rolloutsim.policy.model import Policy
 from rolloutsim.sim.needs import check
 from rolloutsim.sim.scenario import Basis, Scenario
+from rolloutsim.sim.world import World
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -145,7 +148,8 @@ def vet(
 
     Raises
     ------
-    InputError : a bar that so many runs can never show to be met; a waiver of no bar.
+    InputError : a bar that so many runs can never show to be met; a waiver of no bar; the service has none
+        of the series that the policy reads.
     ScenarioError : the simulated world cannot play a metric of the policy.
     """
     with players(jobs, executor) as player:
@@ -171,6 +175,7 @@ def vet_with(
     fitted, notes = suite.fitted(policy)
     for scenario in fitted.scenarios:
         check(policy, scenario)
+    unseen = _reads_nothing(policy, fitted.scenarios)
     laws = _laws(policy, fitted)
     _refuse_unreachable([bar for bar in bars if bar.scenario not in laws], looks)
     reasons = waived(bars, waivers)
@@ -206,6 +211,7 @@ def vet_with(
             *_basis(fitted.scenarios),
             *_not_modelled(policy),
             *notes,
+            *unseen,
             *_about_means(bars, runs),
             *_without_runs(laws),
             *_by_counts(policy, played, results, seed),
@@ -302,6 +308,34 @@ def _known(scenario: Scenario, known: Law) -> Seen:
         Estimate(stopped, stopped, stopped, 0, "exact"),
         Estimate(bad, bad, bad, 0, "exact"),
     )
+
+
+def _reads_nothing(policy: Policy, scenarios: Sequence[Scenario]) -> tuple[str, ...]:
+    """Metrics whose series the service does not have: they catch nothing, and kill nothing.
+
+    If there are no others the bars would judge names, and it is refused.
+    """
+    quiet = next((one for one in scenarios if one.release.healthy and not one.release.faults), scenarios[0])
+    found, service = _unread(policy, quiet), quiet.service.name
+    if all_unread(policy, found):
+        raise InputError(
+            f"policy {policy.name}: {found[0]}, which service {service} does not have, and so it is with "
+            "all of its queries",
+            fix="name the service, its metrics and labels as the policy does: metadata.name, "
+            "telemetry.preset, telemetry.labels",
+        )
+    return tuple(
+        f"policy {policy.name}: {one}, which service {service} does not have: it sees nothing"
+        for one in found
+    )
+
+
+@lru_cache(maxsize=8)
+def _unread(policy: Policy, scenario: Scenario) -> tuple[Unread, ...]:
+    world = World(policy, scenario, 1, 0)
+    world.play()
+    store = world.metrics.store
+    return unread(policy, [store.labels(index) for index in range(len(store))])
 
 
 def _about_means(bars: Sequence[Bar], runs: dict[str, list[Outcome]]) -> tuple[str, ...]:

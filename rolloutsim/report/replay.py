@@ -127,6 +127,8 @@ def _cells(row: Row) -> tuple[str, ...]:
 def _why(row: Row) -> Iterator[str]:
     if row["gate"]:
         yield f"stopped by {row['gate']} ({row['message']})"
+    for one in row["unread"]:
+        yield f"{one}, which the model of this incident does not have: it sees nothing here"
     if row["no_gate"]:
         yield f"no gate can see this: {row['blind']}"
     elif row["blind"]:

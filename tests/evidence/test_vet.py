@@ -19,17 +19,17 @@ from rolloutsim.evidence.document import vetting_json
 from rolloutsim.evidence.law import law
 from rolloutsim.evidence.nearest import CONFIRMED, MOST_RUNS, SCREENED, nearest_passing
 from rolloutsim.evidence.playing import Stretch, players
-from rolloutsim.evidence.suite import Suite
+from rolloutsim.evidence.suite import Suite, standard_suite
 from rolloutsim.evidence.verdict import Verdict
 from rolloutsim.evidence.vet import FIRST_LOOK, MAX_RUNS, UNASKED, Vetting, vet, vet_with
 from rolloutsim.evidence.waivers import Waiver
 from rolloutsim.outcomes import Outcome
 from rolloutsim.permit import Running, pack, refusals
 from rolloutsim.policy import digest
-from rolloutsim.policy.model import Policy
+from rolloutsim.policy.model import Canary, Policy, PrometheusProvider
 from rolloutsim.sim.run import play
 from rolloutsim.sim.scenario import Release
-from tests.evidence.made_up import bernoulli, policy, suite
+from tests.evidence.made_up import SCENARIOS, bernoulli, policy, suite
 from tests.evidence.test_law import case
 
 NOW = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
@@ -167,6 +167,52 @@ def test_where_no_run_killed_a_good_release_the_chance_by_counts_is_told() -> No
     assert note.startswith(
         "healthy: no run was aborted; by counts alone a good release is killed with a chance"
     )
+
+
+def measuring(*counters: str) -> Policy:
+    """The guarded canary with its metric on each of these counters of requests."""
+    guarded = policy()
+    assert isinstance(guarded.strategy, Canary)
+    background = guarded.strategy.background
+    assert background is not None
+    (metric,) = background.metrics
+    assert isinstance(metric.provider, PrometheusProvider)
+    query = metric.provider.query
+    metrics = tuple(
+        replace(
+            metric,
+            name=f"of-{counter}",
+            provider=replace(metric.provider, query=query.replace("http_requests_total", counter)),
+        )
+        for counter in counters
+    )
+    strategy = replace(guarded.strategy, background=replace(background, metrics=metrics))
+    return replace(guarded, strategy=strategy)
+
+
+def test_a_metric_that_reads_what_the_service_does_not_have_is_named() -> None:
+    faults = suite("crashloop", "healthy")
+    both = measuring("http_requests_total", "orders_total")
+    told = [vet_with(bernoulli({}), one, faults, bars_on(faults)).notes for one in (policy(), both)]
+    said = [[note for note in notes if "sees nothing" in note] for notes in told]
+    assert said == [
+        [],
+        [
+            'policy api: of-orders_total reads orders_total{service="api"}, which service api does not have: '
+            "it sees nothing"
+        ],
+    ]
+
+
+def test_a_policy_that_reads_nothing_of_the_service_is_refused_before_anything_is_played() -> None:
+    """Every good release would pass it."""
+    faults = suite("healthy")
+    bars = bars_on(faults)
+    with pytest.raises(InputError, match="and so it is with all of its queries; name the service"):
+        vet_with(bernoulli({}), measuring("orders_total"), faults, bars)
+    elsewhere = standard_suite(SCENARIOS / "services" / "bursty.yaml").only(["healthy"])
+    with pytest.raises(InputError, match=r'service="api".*, which service assistant does not have'):
+        vet_with(bernoulli({}), policy(), elsewhere, bars)
 
 
 def test_what_an_interval_of_a_mean_cannot_know_is_told() -> None:

@@ -41,7 +41,7 @@ from rolloutsim.estimates import CONFIDENCE, Estimate, clopper_pearson, rate
 from rolloutsim.evidence.calibration.reads import quoted
 from rolloutsim.evidence.calibration.source import Points, Progress, Source
 from rolloutsim.evidence.calibration.split import Arms, Split, versions_of
-from rolloutsim.evidence.recorded.recorder import LATE, queries_of, reads_of
+from rolloutsim.evidence.reading import LATE, queries_of, reads_of
 from rolloutsim.policy.analyses import analyses_of
 from rolloutsim.policy.experiment_step import steps_beside
 from rolloutsim.policy.model import BlueGreen, Canary, GatedCounts, Metric, Policy, PrometheusProvider

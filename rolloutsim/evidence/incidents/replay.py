@@ -19,8 +19,7 @@ from rolloutsim.evidence.incidents.quantity import Quantity, quantities, with_va
 from rolloutsim.evidence.incidents.record import Counts, Expectation, Incident, Model, Play
 from rolloutsim.evidence.incidents.sight import blindness
 from rolloutsim.evidence.incidents.world import IncidentWorld
-from rolloutsim.evidence.reading import seen_as, unread
-from rolloutsim.policy.analyses import analyses_of
+from rolloutsim.evidence.reading import all_unread, seen_as, unread
 from rolloutsim.policy.model import Policy
 from rolloutsim.sim.needs import check, reads_latency
 from rolloutsim.sim.scenario import (
@@ -162,7 +161,7 @@ def _unread(incident: Incident, policy: Policy, world: IncidentWorld) -> tuple[s
     store = world.metrics.store
     series = [store.labels(index) for index in range(len(store))]
     blind = unread(policy, series)
-    if blind and len(blind) == len({metric.name for one in analyses_of(policy) for metric in one.metrics}):
+    if all_unread(policy, blind):
         raise IncidentError(
             f"policy {policy.name}: {blind[0]}, which the model of {incident.id} does not have, and so it is "
             "with all of its metrics",

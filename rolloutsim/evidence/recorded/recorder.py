@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from rolloutsim.errors import ExecutorError
+from rolloutsim.evidence.reading import LATE, queries_of, reads_of
 from rolloutsim.evidence.recorded.bundle import BundleError, gaps_of
 from rolloutsim.evidence.recorded.redact import Redaction
 from rolloutsim.policy.analyses import analyses_of
-from rolloutsim.policy.model import GatedCounts, Policy, PrometheusProvider, Provider
+from rolloutsim.policy.model import Policy
 from rolloutsim.prometheus import Prometheus
-from rolloutsim.promql import SeriesStore, compile_query
+from rolloutsim.promql import SeriesStore
 from rolloutsim.promql.api_json import read_api_json
 from rolloutsim.promql.intake import rfc3339_text
 from rolloutsim.promql.query import SeriesRead
 from rolloutsim.trace import sample_record
 
-__all__ = ["LATE", "Recorder", "queries_of", "reads_of", "record_bundle", "selectors_of"]
+__all__ = ["Recorder", "record_bundle", "selectors_of"]
 
 HISTORY_MS = 900_000
 """How long before the stretch samples are taken, so that the first queries have their windows."""
 CHUNK_MS = 3_600_000
 QUERY_MS = 60_000
 API_VERSION = "rolloutsim.dev/v1alpha1"
-LATE = "LATE-BOUND"
-"""What stands for an argument that is bound when a query is asked."""
 
 
 class Recorder(Prometheus):
@@ -49,18 +47,6 @@ def selectors_of(policies: Sequence[Policy], by: str) -> tuple[str, ...]:
     metrics = (m for policy in policies for analysis in analyses_of(policy) for m in analysis.metrics)
     reads = (read for metric in metrics for query in queries_of(metric.provider) for read in reads_of(query))
     return tuple(dict.fromkeys(_selector(read, by) for read in reads if read.metric is not None))
-
-
-def queries_of(provider: Provider) -> tuple[str, ...]:
-    """The queries of a metric; none if it is of another kind."""
-    if isinstance(provider, GatedCounts):
-        return provider.selectors
-    return (provider.query,) if isinstance(provider, PrometheusProvider) else ()
-
-
-def reads_of(query: str) -> tuple[SeriesRead, ...]:
-    """What a query reads; its late-bound arguments are filled with something."""
-    return compile_query(re.sub(r"\{\{[^}]*\}\}", LATE, query)).selectors
 
 
 def _selector(read: SeriesRead, by: str) -> str:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rolloutsim.errors import InputError
+from rolloutsim.evidence.reading import STATUS, queries_of, reads_of
 from rolloutsim.evidence.recorded.bundle import Bundle, BundleError, names_of
-from rolloutsim.evidence.recorded.recorder import queries_of, reads_of
 from rolloutsim.evidence.recorded.timeline import Did, Timeline
-from rolloutsim.evidence.recorded.whatif import STATUS, Flow, bad_requests, tells_failures
+from rolloutsim.evidence.recorded.whatif import Flow, bad_requests, tells_failures
 from rolloutsim.evidence.recorded.world import RecordedWorld
 from rolloutsim.policy.analyses import analyses_of
 from rolloutsim.policy.experiment_step import steps_beside

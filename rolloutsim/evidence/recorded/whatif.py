@@ -13,17 +13,17 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from rolloutsim.evidence.reading import STATUS
 from rolloutsim.evidence.recorded.bundle import Bundle, is_counter
 from rolloutsim.evidence.recorded.timeline import Timeline
 from rolloutsim.promql import SeriesStore, is_stale
 
-__all__ = ["STATUS", "Flow", "WhatIf", "bad_requests", "is_bad", "tells_failures"]
+__all__ = ["Flow", "WhatIf", "bad_requests", "is_bad", "tells_failures"]
 
 SHARE_MS = 60_000
 """Over how long a recorded share of the requests is taken."""
 HELD_MS = 300_000
 """From how long a time a version's behaviour is taken when it gets no requests now."""
-STATUS = ("status", "code", "response_code", "status_code", "envoy_response_code")
 
 Times = NDArray[np.int64]
 Floats = NDArray[np.float64]
