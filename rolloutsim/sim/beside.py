@@ -147,22 +147,27 @@ class Beside:
         return 0 if slot is None else 1 + slot.number
 
     def began(self, revision: str, now_ms: int) -> bool:
-        """Take the first pod of a template down; True if the new version's faults begin with it."""
+        """Take the first pod of a template down; True if this is it."""
         slot = self._of.get(revision)
         if slot is None or slot.began_ms is not None:
             return False
         slot.began_ms = now_ms
-        return slot.version == 1
+        return True
 
     def counted_as(self, revision: str) -> int:
         """The version under which a revision's pods count in the metrics."""
         slot = self._of.get(revision)
         return self._versions[revision] if slot is None else 2 + slot.number
 
-    def alive(self, ready: Mapping[str, int]) -> tuple[bool, ...]:
-        """Which slots have a pod to scrape."""
+    def alive(self, ready: Mapping[str, int], known_ms: int) -> tuple[bool, ...]:
+        """Which slots have a pod to scrape: ready now, and their first one created by ``known_ms``."""
         return tuple(
-            [any(ready.get(name, 0) > 0 for name in self._names(one)) for one in self._slots.values()]
+            [
+                one.began_ms is not None
+                and one.began_ms <= known_ms
+                and any(ready.get(name, 0) > 0 for name in self._names(one))
+                for one in self._slots.values()
+            ]
         )
 
     def _names(self, slot: Slot) -> list[str]:

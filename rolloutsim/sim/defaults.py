@@ -65,6 +65,11 @@ _TELEMETRY = {
         False, "Prometheus, instrumentation practices, 'Avoid missing metrics'"
     ),
     "telemetry.left_closed": _source(False, "Prometheus 3.0 migration guide: ranges are left-open"),
+    "telemetry.discovery": _assumed(
+        "0s",
+        "Prometheus finds pods while they start: it watches Kubernetes and takes new targets over every 5 s; "
+        "an HTTP service discovery is asked once a minute",
+    ),
     "telemetry.history": _assumed("15m"),
     "telemetry.unlabelled": _assumed("0%", "perfect labels, the most favourable case"),
     "telemetry.mislabelled": _assumed("0%", "perfect labels, the most favourable case"),

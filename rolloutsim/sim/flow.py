@@ -87,8 +87,14 @@ class FlowModel:
             conditions=self._conditions(usual, reached, moment, beside, serving),
             usual_error_rate=usual[0].error_rate,
             ready=ready,
-            alive=(ready.get(STABLE, 0) > 0, ready.get(NEW, 0) > 0, *self.beside.alive(ready)),
+            alive=self._alive(ready, now_ms - self.service.telemetry.discovery_ms),
         )
+
+    def _alive(self, ready: Mapping[str, int], known_ms: int) -> tuple[bool, ...]:
+        """Which versions are scraped: those with ready pods whose first one was created by ``known_ms``."""
+        began = self.pods.new_began
+        new = ready.get(NEW, 0) > 0 and began is not None and began <= known_ms
+        return (ready.get(STABLE, 0) > 0, new, *self.beside.alive(ready, known_ms))
 
     def looks(self) -> Iterator[list[int]]:
         """When to look again since it depends on the load or changes by itself: ms from the release."""

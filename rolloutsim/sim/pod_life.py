@@ -76,9 +76,12 @@ class PodLife:
         """The pods of a revision changed; with the first new one the faults begin to count."""
         if revision == NEW and self.new_began is None:
             self.new_began = self._now
+            self._arrange([self._now + self._service.telemetry.discovery_ms])
             self._begin_faults(NEW)
         elif revision not in (STABLE, NEW) and self._beside.began(revision, self._now):
-            self._begin_faults(revision)
+            self._arrange([self._now + self._service.telemetry.discovery_ms])
+            if self._beside.version(revision):
+                self._begin_faults(revision)
         self.loop.pods_changed(revision)
 
     def _begin_faults(self, revision: str) -> None:

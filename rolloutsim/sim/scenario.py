@@ -193,8 +193,10 @@ class Telemetry:
     visible to queries ``lag_ms`` later, and is missed with probability ``missed``. With
     ``counters_from_zero`` every series exists from a version's first scrape; otherwise a counter of a
     status appears with its first increment, as client libraries do. ``left_closed`` reads ranges as
-    Prometheus 2.x does. Of the new version's requests the share ``unlabelled`` is counted without its
-    version's labels, and the share ``mislabelled`` under those of the stable version.
+    Prometheus 2.x does. A version is scraped from ``discovery_ms`` after its first pod was created, once one
+    is ready; pods that come later are found at once, and a leak's memory counts from the first scrape. Of the
+    new version's requests the share ``unlabelled`` is counted without its version's labels, and the share
+    ``mislabelled`` under those of the stable version.
     """
 
     preset: str = "app"
@@ -207,6 +209,7 @@ class Telemetry:
     query_ms: int = 0
     counters_from_zero: bool = False
     left_closed: bool = False
+    discovery_ms: int = 0
     history_ms: int = 900_000
     """How long the stable version has been scraped before the release."""
     unlabelled: float = 0.0

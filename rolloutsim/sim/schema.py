@@ -177,6 +177,7 @@ def _telemetry() -> Schema:
         "query_time": DURATION,
         "counters_from_zero": FLAG,
         "left_closed": FLAG,
+        "discovery": DURATION,
         "history": DURATION,
     }
     return mapping(

@@ -10,6 +10,7 @@ from rolloutsim.engine import SetWeight, from_json
 from rolloutsim.engine.events import Action
 from rolloutsim.outcomes import CaughtBy, End
 from rolloutsim.policy import load_policy_text
+from rolloutsim.policy.model import Policy
 from rolloutsim.promql import Vector, evaluate
 from rolloutsim.sim.beginning import ORIGIN_MS
 from rolloutsim.sim.compiled import courses_of
@@ -90,7 +91,7 @@ MIRROR = """
 BAD = Fault(FaultKind.ERROR_STEP, 0.3)
 
 
-def policy(steps, routing=ROUTED):
+def policy(steps: str, routing: str = ROUTED) -> Policy:
     return load_policy_text(ROLLOUT.replace("ROUTING", routing or "maxSurge: 1").replace("STEPS", steps))
 
 
