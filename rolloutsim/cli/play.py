@@ -143,9 +143,9 @@ def compare(
 
     check_output(output, out, plot)
     if not scenario and are_choices(policy):
-        if keep or trace or plot or sensitivity:
+        if keep or trace or plot or sensitivity or argo is not Argo.MASTER:
             raise InputError(
-                "choices are judged as they stand, and have no --keep, --trace, --plot or --sensitivity",
+                "choices are judged as they stand: no --keep, --trace, --plot, --sensitivity or --argo",
                 fix="leave these out",
             )
         start(jobs, dask, runs)

@@ -137,7 +137,9 @@ def test_compare_takes_choices_in_place_of_policies(tmp_path):
     assert "not modelled: a change of the database schema" in table.output
 
 
-@pytest.mark.parametrize("option", [["--keep", "kept"], ["--plot", "x.png"], ["--sensitivity"]])
+@pytest.mark.parametrize(
+    "option", [["--keep", "kept"], ["--plot", "x.png"], ["--sensitivity"], ["--argo", "v1.9.1"]]
+)
 def test_what_choices_do_not_have_is_refused(tmp_path, option):
     result = CliRunner().invoke(app, ["compare", str(written(tmp_path)), *option])
     assert result.exit_code == 2
