@@ -12,33 +12,9 @@ from rolloutsim.evidence.law import by_counts, law
 from rolloutsim.evidence.rare import TooFewEvents
 from rolloutsim.evidence.windows import NotExact
 from rolloutsim.outcomes import End
-from rolloutsim.policy.model import (
-    Analysis,
-    AnalysisStep,
-    Canary,
-    Metric,
-    Pause,
-    PodHashArgument,
-    Policy,
-    PrometheusProvider,
-    SetWeight,
-    Step,
-    TrafficRouting,
-)
+from rolloutsim.policy import model
+from rolloutsim.sim import scenario as world
 from rolloutsim.sim.run import simulate
-from rolloutsim.sim.scenario import (
-    Cluster,
-    ConstantRate,
-    Delay,
-    Fault,
-    FaultKind,
-    Operators,
-    Release,
-    Scenario,
-    Service,
-    Telemetry,
-    Traffic,
-)
 
 FEW, MANY, RUNS = 3, 30, 400
 COUNTER = 'http_requests_total{rollouts_pod_template_hash="{{args.new}}"'
@@ -58,7 +34,7 @@ def query(form: str, window: str) -> str:
     return form.format(window=window, **selectors)
 
 
-def case(number: int) -> tuple[Policy, Scenario]:
+def case(number: int) -> tuple[model.Policy, world.Scenario]:
     """A policy at random, and a world whose scrapes come when it asks."""
     chance = np.random.default_rng((8, number))
 
@@ -68,48 +44,48 @@ def case(number: int) -> tuple[Policy, Scenario]:
     threshold = pick(0.02, 0.03, 0.05, 0.1)
     form, condition = FORMS[number % len(FORMS)]
     window_s, interval_s = int(pick(60, 120)), int(pick(60, 60, 120))
-    metric = Metric(
+    metric = model.Metric(
         "errors",
-        PrometheusProvider(query(form, f"{window_s}s")),
+        model.PrometheusProvider(query(form, f"{window_s}s")),
         interval_ms=1000 * interval_s,
         initial_delay_ms=1000 * int(pick(60, 120)),
         count=int(pick(3, 5)) if number % 2 else None,
         success_condition=condition.format(threshold=threshold, share=round(1 - threshold, 2)),
         failure_limit=int(pick(0, 1, 2, 3)),
     )
-    analysis = Analysis((metric,), (PodHashArgument("new", True),))
+    analysis = model.Analysis((metric,), (model.PodHashArgument("new", True),))
     weights = [(10, 50), (15, 30, 60), (30,)][int(chance.integers(3))]
-    steps: list[Step] = [SetWeight(weights[0]), Pause(180_000)]
+    steps: list[model.Step] = [model.SetWeight(weights[0]), model.Pause(180_000)]
     for weight in weights:
-        steps += [SetWeight(weight), Pause(60_000 * int(pick(2, 4)))]
+        steps += [model.SetWeight(weight), model.Pause(60_000 * int(pick(2, 4)))]
         if number % 2:
-            steps.append(AnalysisStep(analysis))
-    canary = Canary(
+            steps.append(model.AnalysisStep(analysis))
+    canary = model.Canary(
         steps=tuple(steps),
         stable_service="stable",
         canary_service="canary",
-        routing=TrafficRouting(("nginx",)),
+        routing=model.TrafficRouting(("nginx",)),
         background=None if number % 2 else analysis,
         starting_step=None if number % 2 else 2,
     )
     requests = pick(60, 100, 150)
-    service = Service(
+    service = world.Service(
         "api",
-        Traffic(ConstantRate(requests / 60 / weights[0] * 100)),
+        world.Traffic(world.ConstantRate(requests / 60 / weights[0] * 100)),
         error_rate=pick(0.001, 0.1 * threshold, 0.3 * threshold),
-        telemetry=Telemetry(
+        telemetry=world.Telemetry(
             scrape_interval_ms=int(pick(15_000, 30_000, 60_000)),
             scrape_phase_ms=0,
             counters_from_zero=True,
             left_closed=True,
         ),
-        operators=Operators(promote=None, notice_excess=None),
-        cluster=Cluster(pod_ready=Delay(0), router_delay=Delay(0)),
+        operators=world.Operators(promote=None, notice_excess=None),
+        cluster=world.Cluster(pod_ready=world.Delay(0), router_delay=world.Delay(0)),
         horizon_ms=3_600_000,
     )
     size = pick(0.4, 0.6, 0.8, 1.0, 1.2) * threshold
-    release = Release("release", (Fault(FaultKind.ERROR_STEP, size),) if size else ())
-    return Policy("api", canary, replicas=4), Scenario("world", service, release)
+    release = world.Release("release", (world.Fault(world.FaultKind.ERROR_STEP, size),) if size else ())
+    return model.Policy("api", canary, replicas=4), world.Scenario("world", service, release)
 
 
 def differs(number: int) -> float:
@@ -159,7 +135,7 @@ def test_runs_of_thirty_policies_agree() -> None:
     assert number < 100 + 4 * MANY
 
 
-def changed(number: int, **fields: object) -> tuple[Policy, Scenario]:
+def changed(number: int, **fields: object) -> tuple[model.Policy, world.Scenario]:
     policy, scenario = case(number)
     telemetry = replace(scenario.service.telemetry, **fields)  # type: ignore[arg-type]
     return policy, replace(scenario, service=replace(scenario.service, telemetry=telemetry))
@@ -183,7 +159,7 @@ def test_where_what_is_read_is_not_what_happened_there_is_no_law(fields: dict[st
 
 def test_chance_in_the_control_plane_is_left_to_runs() -> None:
     policy, scenario = case(0)
-    cluster = replace(scenario.service.cluster, pod_ready=Delay(10_000, 0.3))
+    cluster = replace(scenario.service.cluster, pod_ready=world.Delay(10_000, 0.3))
     with pytest.raises(NotExact, match="control plane that chance moves"):
         law(policy, replace(scenario, service=replace(scenario.service, cluster=cluster)))
 
@@ -197,7 +173,7 @@ def test_chance_in_the_control_plane_is_left_to_runs() -> None:
 )
 def test_other_conditions_are_left_to_runs(condition: str, why: str) -> None:
     policy, scenario = case(0)
-    assert isinstance(policy.strategy, Canary)
+    assert isinstance(policy.strategy, model.Canary)
     assert policy.strategy.background is not None
     (metric,) = policy.strategy.background.metrics
     analysis = replace(policy.strategy.background, metrics=(replace(metric, success_condition=condition),))
@@ -214,10 +190,10 @@ def test_by_counts_is_the_law_where_there_is_one() -> None:
 
 def test_by_counts_samples_where_windows_overlap_more() -> None:
     policy, scenario = case(0)
-    assert isinstance(policy.strategy, Canary)
+    assert isinstance(policy.strategy, model.Canary)
     assert policy.strategy.background is not None
     (metric,) = policy.strategy.background.metrics
-    long = replace(metric, provider=PrometheusProvider(query(FORMS[0][0], "300s")), interval_ms=60_000)
+    long = replace(metric, provider=model.PrometheusProvider(query(FORMS[0][0], "300s")), interval_ms=60_000)
     analysis = replace(policy.strategy.background, metrics=(long,))
     changed_policy = replace(policy, strategy=replace(policy.strategy, background=analysis))
     with pytest.raises(NotExact, match="not scraped yet"):
@@ -225,7 +201,7 @@ def test_by_counts_samples_where_windows_overlap_more() -> None:
     found = by_counts(changed_policy, scenario, 1)
     assert found.effective_events is not None
     assert found.effective_events >= 100
-    good = replace(scenario, release=Release("good"))
+    good = replace(scenario, release=world.Release("good"))
     try:
         seldom = by_counts(changed_policy, good, 1).chance.value
     except TooFewEvents:

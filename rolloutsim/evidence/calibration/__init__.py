@@ -7,8 +7,9 @@
     write_service(found, "api.yaml")
 """
 
-from rolloutsim.evidence.calibration.aa import FalseAborts, clustered_rate, false_aborts
+from rolloutsim.evidence.calibration.aa import FalseAborts, false_aborts
 from rolloutsim.evidence.calibration.calibrate import Calibration, Value, calibrate
+from rolloutsim.evidence.calibration.clusters import clustered_rate
 from rolloutsim.evidence.calibration.counting import Cells, count_cells
 from rolloutsim.evidence.calibration.dispersion import Known, correlation_of, dispersion_of, error_rate_of
 from rolloutsim.evidence.calibration.latency import Fit, fit_lognormal, pod_spread

@@ -16,6 +16,7 @@ from rolloutsim.promql import SeriesStore
 from rolloutsim.promql.api_json import read_api_json
 from rolloutsim.promql.intake import rfc3339_text
 from rolloutsim.promql.query import SeriesRead
+from rolloutsim.telemetry import Labels
 from rolloutsim.trace import sample_record
 
 __all__ = ["Recorder", "record_bundle", "selectors_of"]
@@ -84,11 +85,7 @@ def record_bundle(
     if end_ms <= start_ms:
         raise BundleError("the stretch ends before it begins", fix="--from comes before --to")
     redaction = Redaction((by,))
-    taken: dict[tuple[tuple[str, str], ...], dict[int, float]] = {}
-    for selector in selectors:
-        for labels, at, value in _samples(client, selector, start_ms - HISTORY_MS, end_ms):
-            key = tuple(sorted(redaction(labels).items()))
-            taken.setdefault(key, {})[at] = value
+    taken = _taken(client, selectors, start_ms - HISTORY_MS, end_ms, redaction)
     if not taken:
         raise BundleError(
             f"{source} has no samples of {', '.join(selectors)} between {rfc3339_text(start_ms)} and "
@@ -126,6 +123,17 @@ def record_bundle(
         key=lambda record: int(record["at"]),
     )
     return manifest, records
+
+
+def _taken(
+    client: Recorder, selectors: Sequence[str], start_ms: int, end_ms: int, redaction: Redaction
+) -> dict[Labels, dict[int, float]]:
+    """Samples by label set and time; what two selectors find is taken once."""
+    taken: dict[Labels, dict[int, float]] = {}
+    for selector in selectors:
+        for labels, at, value in _samples(client, selector, start_ms, end_ms):
+            taken.setdefault(tuple(sorted(redaction(labels).items())), {})[at] = value
+    return taken
 
 
 def _samples(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,10 +33,10 @@ from rolloutsim.prometheus import Server
 from rolloutsim.promql import SeriesStore
 from rolloutsim.promql.intake import sample_records
 from rolloutsim.report import report
-from rolloutsim.serve import QueryApi, QueryServer
 from rolloutsim.sim.run import trace_run
 from rolloutsim.sim.scenario_file import load_scenario
 from rolloutsim.trace import write_trace
+from tests.evidence.calibration.histories import served
 
 ROOT = Path(__file__).parents[3]
 RAN = ROOT / "scenarios/policies/httproute-canary.yaml"
@@ -70,14 +69,8 @@ def url(rollout: Path) -> Iterator[str]:
     labels = {"__name__": "logins_total", "app_version": "v1", "api_token": "s3cret-token-value"}
     store.append(labels, START, 1.0)
     store.append(labels, START + 15_000, 2.0)
-    with QueryServer(QueryApi(store), 0) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield server.url
-        finally:
-            server.shutdown()
-            thread.join()
+    with served(store) as address:
+        yield address
 
 
 STRETCH = ("--from", "2026-01-05T00:00:00Z", "--to", "2026-01-05T01:00:00Z", "--by", "app_version")
