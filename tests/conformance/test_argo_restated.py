@@ -342,7 +342,7 @@ def fit(drained: Raw, other: Raw, d: int, a: int, most: int, least: int) -> tupl
 
 
 def routed_counts(case: Raw) -> Raw:
-    total, full = case["replicas"], case.get("maxTrafficWeight", 100)
+    total, full = int(case["replicas"]), int(case.get("maxTrafficWeight", 100))
     minimum, dynamic = int(case.get("minPodsPerReplicaSet", 0)), case.get("dynamicStableScale", False)
     aborted = case.get("abort", False)
     named = None
@@ -357,7 +357,7 @@ def routed_counts(case: Raw) -> Raw:
         return math.ceil(share * total / full)
 
     def enough(count: int) -> int:
-        return 0 if count == 0 else max(count, min(minimum, int(total)))
+        return 0 if count == 0 else max(count, min(minimum, total))
 
     canary = enough(pods(weight)) if named is None else named
     if not dynamic:
