@@ -195,7 +195,12 @@ def deadline(policy: Policy, state: State) -> int | None:
 def _due(policy: Policy, state: State, now: int) -> int | None:
     if not state.facts.asked:
         return None
-    due = _run_due(state, now)
+    due: int | None = None
+    for run in state.runs:
+        if run.due is not None and (due is None or run.due < due):
+            due = run.due
+    if due is not None and due < now:
+        due = now
     if state.unanswered or (state.waiting is None and state.retry_at is not None):
         assert state.retry_at is not None
         return state.retry_at if due is None else min(due, state.retry_at)
@@ -213,14 +218,6 @@ def _due(policy: Policy, state: State, now: int) -> int | None:
     if times:
         return max(now, min(times))
     return None if _at_rest(state) else max(now, state.looked_at + RESYNC_MS)
-
-
-def _run_due(state: State, now: int) -> int | None:
-    due: int | None = None
-    for run in state.runs:
-        if run.due is not None and (due is None or run.due < due):
-            due = run.due
-    return None if due is None else max(due, now)
 
 
 def _timer_is_over(state: State, work: Work) -> bool:

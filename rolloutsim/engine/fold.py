@@ -203,10 +203,6 @@ def _weight_seen(policy: Policy, state: State, now: int, seen: WeightSeen) -> St
     return _with(state, now, moved, unanswered, dirty)
 
 
-def _measured(policy: Policy, state: State, now: int, seen: Measured) -> State:
-    return fold_measured(state, now, seen) or state
-
-
 def _failed(policy: Policy, state: State, now: int, seen: Failed) -> State:
     """A refused write, and one of unknown fate: drop the pass, try again a little later."""
     if all(action.id != seen.action for action in state.unanswered):
@@ -297,7 +293,7 @@ _FOLDS: dict[type[Any], Callable[[Policy, State, int, Any], State]] = {
     RevisionSeen: _revision_seen,
     ServiceSeen: _service_seen,
     WeightSeen: _weight_seen,
-    Measured: _measured,
+    Measured: fold_measured,
     Failed: _failed,
     StatusPatched: _status_patched,
 }

@@ -89,17 +89,16 @@ class Counters:
 
     def plus(self, phase: MeasurementPhase) -> Counters:
         """The counters after one more measurement that ended with ``phase``."""
-        error = phase is MeasurementPhase.ERROR
-        success = phase is MeasurementPhase.SUCCESSFUL
-        return Counters(
-            self.count + (not error),
-            self.successful + success,
-            self.failed + (phase is MeasurementPhase.FAILED),
-            self.inconclusive + (phase is MeasurementPhase.INCONCLUSIVE),
-            self.error + error,
-            self.consecutive_error + 1 if error else 0,
-            self.consecutive_success + 1 if success else 0,
-        )
+        count, successful, failed, inconclusive = self.count, self.successful, self.failed, self.inconclusive
+        if phase is MeasurementPhase.SUCCESSFUL:
+            in_a_row = self.consecutive_success + 1
+            return Counters(count + 1, successful + 1, failed, inconclusive, self.error, 0, in_a_row)
+        if phase is MeasurementPhase.ERROR:
+            in_a_row = self.consecutive_error + 1
+            return Counters(count, successful, failed, inconclusive, self.error + 1, in_a_row)
+        failed += phase is MeasurementPhase.FAILED
+        inconclusive += phase is MeasurementPhase.INCONCLUSIVE
+        return Counters(count + 1, successful, failed, inconclusive, self.error)
 
 
 @built_fast

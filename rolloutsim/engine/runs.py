@@ -21,7 +21,7 @@ from rolloutsim.engine.state import (
 from rolloutsim.engine.steps import current_step
 from rolloutsim.engine.work import RESYNC_MS, Work
 from rolloutsim.policy.gate_steps import evidence_step
-from rolloutsim.policy.model import Analysis, AnalysisStep
+from rolloutsim.policy.model import Analysis, AnalysisStep, Policy
 
 __all__ = [
     "BACKGROUND",
@@ -101,13 +101,13 @@ def ask_again(work: Work) -> None:
                 work.actions.append(again)
 
 
-def fold_measured(state: State, now: int, seen: Measured) -> State | None:
-    """The state with an answer heard at ``now`` folded in; None if nobody waits for that answer."""
+def fold_measured(policy: Policy, state: State, now: int, seen: Measured) -> State:
+    """The state with an answer heard at ``now`` folded in; the same one if nobody waits for that answer."""
     for index, run in enumerate(state.runs):
         if run.name == seen.run:
             recorded = record(run, seen if seen.at == now else replace(seen, at=now), judge)
             if recorded is run:
-                return None
+                return state
             runs = (*state.runs[:index], recorded, *state.runs[index + 1 :])
             return State(
                 now,
@@ -125,7 +125,7 @@ def fold_measured(state: State, now: int, seen: Measured) -> State | None:
                 state.exposed,
                 state.experiments,
             )
-    return None
+    return state
 
 
 # --- the rollout's side ---------------------------------------------------------------------------

@@ -102,9 +102,6 @@ class Work:
 
     def __init__(self, policy: Policy, state: State, now: int) -> None:
         self.policy = policy
-        # Each is read by the code of its own strategy only.
-        self.canary: Canary = policy.strategy  # type: ignore[assignment]
-        self.blue_green: BlueGreen = policy.strategy  # type: ignore[assignment]
         self.now = now
         self.facts: Facts = state.facts
         self.status: Status = state.status
@@ -126,6 +123,9 @@ class Work:
     def open(self, revisions: tuple[Revision, ...]) -> None:
         """Start a pass, or its status half, over the ``revisions`` as the pass found them."""
         facts, status = self.facts, self.status
+        # Each is read by the code of its own strategy only.
+        self.canary: Canary = self.policy.strategy  # type: ignore[assignment]
+        self.blue_green: BlueGreen = self.policy.strategy  # type: ignore[assignment]
         self.revisions = revisions
         # The last picture for replica arithmetic, and what it comes to: a pass asks for them several times.
         self.picture: Picture | None = None

@@ -72,6 +72,7 @@ class Metrics:
         self._alive: tuple[bool, ...] = ()
         self._scraped = np.zeros(len(self._ids), dtype=np.bool_)
         self._dying = np.zeros(len(self._ids), dtype=np.bool_)
+        self._some_die = False
         self._counted = np.zeros((len(pools), 2), dtype=np.int64)
         self._seconds = np.zeros((len(pools), 2))
         self._asking = True
@@ -112,6 +113,7 @@ class Metrics:
             [not owners or any(alive[version] for version in owners) for owners in self._series.owners]
         )
         self._dying = (self._dying | self._scraped) & ~scraped & self._exists
+        self._some_die = bool(self._dying.any())
         self._scraped = scraped
         self._present = None
         if self._telemetry.counters_from_zero:
@@ -191,7 +193,7 @@ class Metrics:
         if self._gauges is not None and requests is not None:
             for ids, at, samples in self._gauges.publish(times, requests, self._alive):
                 self._add(ids, at, samples)
-        if self._dying.any():
+        if self._some_die:
             self._publish_stale(times[:1])
         if self._missing:
             times, values = self._publish_births(times, values)
@@ -201,7 +203,7 @@ class Metrics:
         """Mark the end of the series whose pods are gone."""
         ids = tuple(self._ids[index] for index in np.flatnonzero(self._dying))
         self._add(ids, times, np.full((1, len(ids)), STALE_NAN))
-        self._dying[:] = False
+        self._dying[:] = self._some_die = False
 
     def _publish_births(self, times: Times, values: Floats) -> tuple[Times, Floats]:
         """Publish up to the last scrape at which a series begins to exist; return what remains."""

@@ -317,9 +317,11 @@ class World:
     # --- journal and people -----------------------------------------------------------------------
 
     def _journal(self, entry: Entry) -> None:
-        tally, now = self.tally, self.loop.now
+        tally, now = self.tally, entry.seen.at
         for event in entry.events:
             match event:
+                case MeasurementTaken():
+                    tally.measurements += 1
                 case Promoted(revision=revision) if revision == NEW and tally.promoted is None:
                     tally.promoted = now
                     if self.toll.schema is not None:
@@ -330,7 +332,6 @@ class World:
                     tally.aborted = (now, message)
                 case PhaseChanged(phase=Phase.DEGRADED, message=message) if tally.degraded is None:
                     tally.degraded = (now, message)
-        tally.measurements += sum(type(event) is MeasurementTaken for event in entry.events)
         if self._record is not None:
             self._record(entry)
 

@@ -232,6 +232,8 @@ class RequestPlane:
             self._tails = np.pad(self._tails, ((0, 0), (0, missing), (0, 0)))
             self._changed = True
         self._tails[lane] = 0.0
+        if not tails:
+            return
         self._tails[lane, : len(tails), at.UPTO] = np.cumsum([tail.share for tail in tails])
         self._tails[lane, : len(tails), at.TIMES] = [tail.factor for tail in tails]
 
