@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from rolloutsim.outcomes import Outcome
 from rolloutsim.policy.experiment_step import steps_beside
 from rolloutsim.policy.model import Policy
-from rolloutsim.sim.compiled import kernel
+from rolloutsim.sim.compiled import kernel, layout
 from rolloutsim.sim.compiled.expected import Timetable
 from rolloutsim.sim.compiled.formula import DEPTH, formula
 from rolloutsim.sim.compiled.plan import MARKS, MOST_COUNTERS, MOST_MEASUREMENTS, plan
@@ -58,7 +58,7 @@ class Course:
 
     rehearsal: Rehearsal
     verdicts: Mapping[int, int]
-    plan: kernel.Plan | None = None
+    plan: layout.Plan | None = None
     series: int = 0
     branches: dict[tuple[int, int], Course] = field(default_factory=dict)
 
@@ -77,7 +77,7 @@ class Courses:
         telemetry, rate = service.telemetry, service.traffic.rate
         self.refused = _refusal(policy, scenario)
         shape = minute_shape(service.traffic)
-        self._world = kernel.World(
+        self._world = layout.World(
             interval=telemetry.scrape_interval_ms,
             per_ms=rate.rate_rps / 1000.0 if isinstance(rate, ConstantRate) else 0.0,
             shape=-1.0 if shape is None else shape,
@@ -87,10 +87,10 @@ class Courses:
             missed=telemetry.missed,
             from_zero=telemetry.counters_from_zero,
             left_closed=int(telemetry.left_closed),
-            first_minute=-telemetry.history_ms // kernel.MINUTE_MS - 1,
+            first_minute=-telemetry.history_ms // layout.MINUTE_MS - 1,
         )
         self._read = SeriesRead(service)
-        self._series: kernel.Series | None = None
+        self._series: layout.Series | None = None
         self._totals = self._at_the_beginning(0)
         self._root: Course | None = None
         self._courses = self._runs = 0
@@ -145,9 +145,9 @@ class Courses:
         series, state, keys = self._series_now(), self._fresh(0, 0), self._keys(0, 0)
         asked = self._plan(course)
         events = asked.events.copy()
-        for event in np.flatnonzero(events[:, 0] == kernel.QUERY):
+        for event in np.flatnonzero(events[:, 0] == layout.QUERY):
             # nothing is asked, but time passes up to the last scrape before the question
-            events[event, 0] = kernel.ADVANCE
+            events[event, 0] = layout.ADVANCE
             events[event, 1] -= (events[event, 1] - keys.phase) % self._world.interval
         kernel.follow(self._world, series, asked._replace(events=events, last=-1), keys, state, 0)
         return course.rehearsal, self._row(course, state, 0)
@@ -161,7 +161,7 @@ class Courses:
         """
         return Timetable(rehearsal, self._read, self._world.per_ms)
 
-    def _row(self, course: Course, state: kernel.Run, run: int) -> Outcome:
+    def _row(self, course: Course, state: layout.Run, run: int) -> Outcome:
         """The row of a run that has come to the end of its course."""
         played = course.rehearsal
         played.ledger.settle(state.accounts)
@@ -185,7 +185,7 @@ class Courses:
             raise NotCompiled("runs that all take courses of their own")
         return Course(self._rehearsal(seed, run, verdicts), verdicts)
 
-    def _branch(self, course: Course, event: int, state: kernel.Run, seed: int, run: int) -> Course:
+    def _branch(self, course: Course, event: int, state: layout.Run, seed: int, run: int) -> Course:
         """The course that the verdict of a measurement leads to."""
         ordinal = course.rehearsal.events[event][2]
         verdict = int(state.verdicts[ordinal])
@@ -197,7 +197,7 @@ class Courses:
         phase = this.judgement.phases[verdict]
         verdicts = dict(course.verdicts)
         verdicts[ordinal] = verdict
-        if phase != kernel.ERROR:
+        if phase != layout.ERROR:
             # Whatever else they were, earlier verdicts of the kind fill up the metric's limit.
             for earlier in range(ordinal):
                 one, letter = asked[earlier], int(state.verdicts[earlier])
@@ -214,19 +214,19 @@ class Courses:
 
     # --- what the kernel needs --------------------------------------------------------------------
 
-    def _plan(self, course: Course) -> kernel.Plan:
+    def _plan(self, course: Course) -> layout.Plan:
         if course.plan is None or course.series != len(self._read):
             course.plan = plan(course.rehearsal, course.verdicts, self._read)
             course.series = len(self._read)
         return course.plan
 
-    def _series_now(self) -> kernel.Series:
+    def _series_now(self) -> layout.Series:
         """The series that are known now."""
         if self._series is not None and len(self._series.owners) == len(self._read):
             return self._series
         telemetry = self._scenario.service.telemetry
         terms, births = flat(self._read.values), flat(self._read.births)
-        self._series = kernel.Series(
+        self._series = layout.Series(
             gaps=np.array([(gap.start_ms, gap.end_ms) for gap in telemetry.gaps], np.int64).reshape(-1, 2),
             terms=terms[0],
             term=terms[1],
@@ -253,15 +253,15 @@ class Courses:
         totals: NDArray[np.int64] = plane.now().totals[0]
         return totals
 
-    def _keys(self, seed: int, run: int) -> kernel.Keys:
+    def _keys(self, seed: int, run: int) -> layout.Keys:
         telemetry = self._scenario.service.telemetry
         phase = telemetry.scrape_phase_ms
         if phase is None:
             phase = int(stream(seed, run, "scrape").uniform(0) * telemetry.scrape_interval_ms)
         dispersion, missed = stream(seed, run, "dispersion"), stream(seed, run, "missed")
-        return kernel.Keys(phase, dispersion.low, dispersion.high, missed.low, missed.high)
+        return layout.Keys(phase, dispersion.low, dispersion.high, missed.low, missed.high)
 
-    def _fresh(self, seed: int, run: int) -> kernel.Run:
+    def _fresh(self, seed: int, run: int) -> layout.Run:
         """A run before its history begins."""
         words = {name: stream(seed, run, name) for name in STREAMS}
         keys = np.array([(words[name].low, words[name].high) for name in COUNTED], dtype=np.int64)
@@ -269,18 +269,18 @@ class Courses:
         start, end = -service.telemetry.history_ms, service.horizon_ms
         rows = (end - start) // service.telemetry.scrape_interval_ms + 3
         series, pools = len(self._read), len(POOLS)
-        at = np.zeros(kernel.QUERIES + 1, dtype=np.int64)
-        at[kernel.NOW] = at[kernel.SINCE] = start
-        at[kernel.ASKING] = 1
-        at[kernel.CONDITIONS] = -1
-        return kernel.Run(
+        at = np.zeros(layout.QUERIES + 1, dtype=np.int64)
+        at[layout.NOW] = at[layout.SINCE] = start
+        at[layout.ASKING] = 1
+        at[layout.CONDITIONS] = -1
+        return layout.Run(
             at=at,
             keys=keys,
             totals=self._totals.copy(),
             carry=np.zeros(pools),
             accounts=np.zeros((pools + 1, 2)),
             marks=np.zeros((MARKS, pools)),
-            factors=np.full((end - start) // kernel.MINUTE_MS + 4, np.nan),
+            factors=np.full((end - start) // layout.MINUTE_MS + 4, np.nan),
             exists=np.zeros(series, dtype=np.bool_),
             times=np.empty(rows, dtype=np.int64),
             values=np.empty((rows, series)),

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rolloutsim.sim.compiled import kernel
+from rolloutsim.sim.compiled import layout
 from rolloutsim.sim.compiled.formula import (
     ADD,
     DIVIDE,
@@ -53,7 +53,7 @@ class Reading:
     seconds: float
 
     def phases(self, bad: Ints, good: Ints) -> Ints:
-        """The number of the phase of the verdict (`kernel.SUCCESSFUL` and its neighbours), elementwise."""
+        """The number of the phase of the verdict (`layout.SUCCESSFUL` and its neighbours), elementwise."""
         with np.errstate(all="ignore"):
             values = self._value(np.asarray(bad, np.float64), np.asarray(good, np.float64))
         table = self.judgement
@@ -142,13 +142,13 @@ class Timetable:
         windows: list[Window] = []
         now, new_from = -rehearsal.scenario.service.telemetry.history_ms, NEVER
         for kind, time, what in rehearsal.events:
-            if kind in (kernel.ADVANCE, kernel.BEGIN):
+            if kind in (layout.ADVANCE, layout.BEGIN):
                 now = time
-            elif kind == kernel.CHANGE:
+            elif kind == layout.CHANGE:
                 self._since.append(now)
-            elif kind == kernel.ALIVE:
+            elif kind == layout.ALIVE:
                 new_from = min(new_from, time) if what & 2 else NEVER
-            elif kind == kernel.QUERY:
+            elif kind == layout.QUERY:
                 windows.append(_window(rehearsal.asked[what], what, time, read, new_from))
         self.windows = tuple(windows)
 

@@ -1,175 +1,43 @@
-"""One run, compiled: requests, scrapes, windows, queries and verdicts, along a course of events.
+"""One run, compiled: requests, scrapes and measurements, along a course of events.
 
-`Plan` is what a course and the policy's queries come to, `World` what a scenario says about requests and
-scrapes; both are the same for many runs. `Keys` and `Run` belong to one run. All times are ms from the
-release. A course is read event by event; `follow` stops where a verdict calls for another course, and may
-be called again with that course, whose events are the same up to there.
+A course is read event by event; `follow` stops where a verdict calls for another course, and may be called
+again with that course, whose events are the same up to there. What it takes stands in
+`rolloutsim.sim.compiled.layout`.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Final, NamedTuple
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
-from rolloutsim.sim.compiled.formula import (
-    ADD,
-    DIVIDE,
-    FIRST,
-    MULTIPLY,
-    NEGATE,
-    NUMBER,
-    SUBTRACT,
-    SUM,
+from rolloutsim.sim.compiled.layout import (
+    ALIVE,
+    ASKING,
+    BEGIN,
+    CHANGE,
+    CONDITIONS,
+    ERROR,
+    FAILED,
+    LEFT,
+    MARK,
+    MARKS,
+    MINUTE_MS,
+    NEW_ALIVE,
+    NOW,
+    ORDINAL,
+    QUERY,
+    ROWS,
+    SINCE,
+    STABLE_ALIVE,
+    STOP,
+    SUCCESSFUL,
 )
+from rolloutsim.sim.compiled.queries import evaluate, letter
 from rolloutsim.sim.kernels import account, cell_ends, fill_counts, gamma, uniform
 
-__all__ = [
-    "ADVANCE",
-    "ALIVE",
-    "BEGIN",
-    "CHANGE",
-    "MARK",
-    "MINUTE_MS",
-    "QUERY",
-    "STOP",
-    "Keys",
-    "Plan",
-    "Run",
-    "Series",
-    "World",
-    "follow",
-]
-
-ADVANCE: Final = 0
-"""Requests happen up to a time."""
-CHANGE: Final = 1
-"""The next conditions hold from now on."""
-ALIVE: Final = 2
-"""Which versions have a pod to scrape."""
-QUERY: Final = 3
-"""A measurement, at a time."""
-MARK: Final = 4
-"""Keep what was exposed so far."""
-STOP: Final = 5
-"""No query comes any more."""
-BEGIN: Final = 6
-"""The history begins, with a scrape if it is the time for one."""
-
-MINUTE_MS: Final = 60_000
-
-NOW, SINCE, LEFT, ORDINAL, ROWS, ASKING, CONDITIONS, STABLE_ALIVE, NEW_ALIVE, MARKS, QUERIES = range(11)
-"""Places in ``Run.at``."""
-
-SUCCESSFUL, FAILED, INCONCLUSIVE, ERROR = range(4)
-
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
-
-
-class World(NamedTuple):
-    """What a scenario says about requests and scrapes.
-
-    ``per_ms`` : requests per ms. ``shape`` : of the gamma factor of a minute, below 0 if there is none.
-    ``first_minute`` : of the history.
-    """
-
-    interval: int
-    per_ms: float
-    shape: float
-    icc: float
-    exact: bool
-    lag: int
-    missed: float
-    from_zero: bool
-    left_closed: int
-    first_minute: int
-
-
-class Series(NamedTuple):
-    """The series that queries read, and when nothing is scraped.
-
-    Series k is the sum of ``term[terms[k]]`` to before ``term[terms[k + 1]]``: of a pool, from one column of
-    its totals to before another. It exists once the same sum over ``birth`` is positive. ``owners`` : (K, 2)
-    whether each version's pods export it; if none does, the router. ``gaps`` : (G, 2).
-    """
-
-    gaps: Ints
-    terms: Ints
-    term: Ints
-    births: Ints
-    birth: Ints
-    owners: Ints
-
-
-class Plan(NamedTuple):
-    """A course of events and what is asked and judged in it.
-
-    ``events`` : (E, 3), kind, time, and what the kind needs: whether versions are alive (1 stable, 2 new), or
-    the number of the measurement. ``pools`` and ``drawn`` : (C, V, 5) conditions, in the order of the
-    changes; in the latter no pool that nobody looks at has errors. ``slots`` : (C, V, B). ``last`` : the
-    event of the last measurement. ``asked`` : (Q, 4), for each measurement its query, its counters, its table
-    and the verdict that the course prescribes, below 0 for one that changes nothing. ``limits`` : failures
-    and inconclusive ones that each counter stands. The rest are the programs of the queries (`formula`) and
-    the tables of the conditions (`judgement`), one after the other.
-    """
-
-    events: Ints
-    pools: Floats
-    drawn: Floats
-    slots: Floats
-    last: int
-    asked: Ints
-    limits: Ints
-    codes: Ints
-    code: Ints
-    numbers: Floats
-    windows: Ints
-    members: Ints
-    member: Ints
-    tables: Ints
-    breaks: Floats
-    letter: Ints
-    phase: Ints
-
-
-class Keys(NamedTuple):
-    """The phase of the scrapes of a run, and the keys of its draws beside those of the counts."""
-
-    phase: int
-    dispersion_low: int
-    dispersion_high: int
-    missed_low: int
-    missed_high: int
-
-
-class Run(NamedTuple):
-    """How far a run has come.
-
-    ``at`` : see `NOW` and its neighbours. ``times``, ``values`` and ``published`` have a row for each scrape;
-    the last counts the scrapes up to it at which a series was there. ``verdicts`` : of each measurement.
-    ``means``, ``rows`` and ``answer`` are room to work in.
-    """
-
-    at: Ints
-    keys: Ints
-    totals: Ints
-    carry: Floats
-    accounts: Floats
-    marks: Floats
-    factors: Floats
-    exists: Ints
-    times: Ints
-    values: Floats
-    published: Ints
-    counters: Ints
-    verdicts: Ints
-    means: Floats
-    rows: Ints
-    answer: Floats
+__all__ = ["follow"]
 
 
 @njit(cache=True, nogil=True)
@@ -228,7 +96,7 @@ def follow(world, series, plan, keys, run, first):  # type: ignore[no-untyped-de
         if kind != QUERY:
             continue
         query, counted, table, prescribed = asked[what, 0], asked[what, 1], asked[what, 2], asked[what, 3]
-        _evaluate(
+        evaluate(
             world,
             codes[query],
             codes[query + 1],
@@ -245,7 +113,7 @@ def follow(world, series, plan, keys, run, first):  # type: ignore[no-untyped-de
             there,
             answer,
         )
-        verdict = _letter(tables, table, breaks, letters, there[0] > 0.0, answer[0])
+        verdict = letter(tables, table, breaks, letters, there[0] > 0.0, answer[0])
         verdicts[what] = verdict
         decides = _decides(phases[tables[table, 1] + verdict], counted, limits, counters)
         if decides and prescribed != verdict:
@@ -440,145 +308,3 @@ def _total(rows, j, starts, terms, k):  # type: ignore[no-untyped-def]
         for column in range(terms[t, 1], terms[t, 2]):
             total += rows[j, terms[t, 0], column]
     return total
-
-
-# --- queries and verdicts ---------------------------------------------------------------------------
-
-
-@njit(cache=True, nogil=True)
-def _letter(tables, table, breaks, letters, there, value):  # type: ignore[no-untyped-def]
-    """The verdict of a table on a value."""
-    first, start, count = tables[table, 0], tables[table, 1], tables[table, 2]
-    if not there:
-        return letters[start + 1]
-    if math.isnan(value):
-        return letters[start]
-    if math.isinf(value):
-        return letters[start + (3 if value > 0 else 2)]
-    place = 0
-    while place < count and breaks[first + place] < value:
-        place += 1
-    met = place < count and breaks[first + place] == value
-    return letters[start + 4 + 2 * place + (1 if met else 0)]
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _evaluate(  # type: ignore[no-untyped-def]
-    world,
-    begin,
-    stop,
-    code,
-    numbers,
-    windows,
-    members,
-    member,
-    times,
-    values,
-    published,
-    rows,
-    time,
-    there,
-    answer,
-):
-    """Evaluate a query: the first of ``answer`` is its one element, if the first of ``there`` is 1."""
-    top = -1
-    for c in range(begin, stop):
-        operation, place = code[c, 0], code[c, 1]
-        if operation == NUMBER:
-            top += 1
-            there[top], answer[top] = 1.0, numbers[place]
-        elif operation == SUM:
-            top += 1
-            end = time - windows[place, 1]
-            start = end - windows[place, 0]
-            low, high = _window(times, rows, start - world.left_closed, min(end, time - world.lag))
-            first, last = members[place], members[place + 1]
-            per_second = windows[place, 2]
-            there[top], answer[top] = _sum(
-                times, values, published, member, first, last, low, high, start, end, per_second
-            )
-        elif operation == NEGATE:
-            answer[top] = -answer[top]
-        else:
-            top -= 1
-            a, b = answer[top], answer[top + 1]
-            if operation == FIRST:
-                if there[top] == 0.0:
-                    there[top], answer[top] = there[top + 1], b
-                continue
-            there[top] *= there[top + 1]
-            if operation == ADD:
-                answer[top] = a + b
-            elif operation == SUBTRACT:
-                answer[top] = a - b
-            elif operation == MULTIPLY:
-                answer[top] = a * b
-            elif operation == DIVIDE:
-                answer[top] = a / b
-
-
-@njit(cache=True, nogil=True)
-def _window(times, rows, after, until):  # type: ignore[no-untyped-def]
-    """The scrapes after one time and up to another: the first, and the one after the last."""
-    high = rows
-    while high > 0 and times[high - 1] > until:
-        high -= 1
-    low = high
-    while low > 0 and times[low - 1] > after:
-        low -= 1
-    return low, high
-
-
-@njit(cache=True, nogil=True)
-def _sum(  # type: ignore[no-untyped-def]
-    times, values, published, member, first, last, low, high, start, end, per_second
-):
-    """The compensated sum of the rates or increases of some series (`rolloutsim.promql.sums`)."""
-    there = 0.0
-    total, error = 0.0, 0.0
-    for m in range(first, last):
-        found, value = _change(times, values, published, member[m], low, high, start, end, per_second)
-        if not found:
-            continue
-        if there == 0.0:
-            there, total = 1.0, value
-            continue
-        new = total + value
-        if abs(total) >= abs(value):
-            error += (total - new) + value
-        else:
-            error += (value - new) + total
-        total = new
-    return there, total + error
-
-
-@njit(cache=True, nogil=True)
-def _change(times, values, published, k, low, high, start, end, per_second):  # type: ignore[no-untyped-def]
-    """The rate or increase of a counter that never falls (`rolloutsim.promql.windows.extrapolated`)."""
-    if high - low < 2:
-        return False, 0.0
-    before_all = published[low - 1, k] if low > 0 else 0
-    count = published[high - 1, k] - before_all
-    if count < 2:
-        return False, 0.0
-    first, last = low, high - 1
-    while published[first, k] == before_all:
-        first += 1
-    while published[last - 1, k] == published[high - 1, k]:
-        last -= 1
-    begun = values[first, k]
-    change = values[last, k] - begun
-    sampled = (times[last] - times[first]) / 1000
-    distance = sampled / (count - 1)
-    before = (times[first] - start) / 1000
-    after = (end - times[last]) / 1000
-    if before >= distance * 1.1:
-        before = distance / 2
-    if change > 0 and begun >= 0:
-        before = min(before, sampled * (begun / change))
-    if after >= distance * 1.1:
-        after = distance / 2
-    factor = (sampled + before + after) / sampled
-    if per_second:
-        factor /= (end - start) / 1000
-    return True, change * factor

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rolloutsim.sim.compiled import kernel
+from rolloutsim.sim.compiled import layout
 from rolloutsim.sim.compiled.formula import NUMBER, SUM, Formula, formula
 from rolloutsim.sim.compiled.judgement import Judgement
 from rolloutsim.sim.compiled.refusal import NotCompiled
@@ -26,7 +26,7 @@ MOST_MEASUREMENTS = 8_192
 Ints = NDArray[np.int64]
 
 
-def plan(rehearsal: Rehearsal, verdicts: Mapping[int, int], read: SeriesRead) -> kernel.Plan:
+def plan(rehearsal: Rehearsal, verdicts: Mapping[int, int], read: SeriesRead) -> layout.Plan:
     """The plan of a course whose measurements have these verdicts; ``read`` knows all series."""
     pools = np.stack([pools for pools, _ in rehearsal.conditions])
     slots = np.stack([slots for _, slots in rehearsal.conditions])
@@ -37,11 +37,11 @@ def plan(rehearsal: Rehearsal, verdicts: Mapping[int, int], read: SeriesRead) ->
     if not read.reads_latency:
         slots = slots[:, :, :0]
     events = np.array(rehearsal.events, dtype=np.int64)
-    if np.count_nonzero(events[:, 0] == kernel.MARK) > MARKS:
+    if np.count_nonzero(events[:, 0] == layout.MARK) > MARKS:
         raise NotCompiled("more marks than one")
-    asked = np.flatnonzero(events[:, 0] == kernel.QUERY)
+    asked = np.flatnonzero(events[:, 0] == layout.QUERY)
     queries, judgements, counters, rows = _asked(rehearsal, verdicts)
-    return kernel.Plan(
+    return layout.Plan(
         events=events,
         pools=pools,
         drawn=drawn,

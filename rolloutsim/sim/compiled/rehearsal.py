@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from rolloutsim.engine import Measure, Outcome
 from rolloutsim.policy.model import Metric, Policy, PrometheusProvider
-from rolloutsim.sim.compiled import kernel
+from rolloutsim.sim.compiled import layout
 from rolloutsim.sim.compiled.judgement import Judgement, judgement
 from rolloutsim.sim.compiled.refusal import NotCompiled
 from rolloutsim.sim.dataplane import Conditions, DataPlane
@@ -93,7 +93,7 @@ class Rehearsal(World):
         judged = judgement(metric.success_condition, metric.failure_condition, metric.dialect)
         assert isinstance(request.provider, PrometheusProvider)
         ordinal = len(self.asked)
-        self.note(kernel.QUERY, ordinal, at - ORIGIN_MS)
+        self.note(layout.QUERY, ordinal, at - ORIGIN_MS)
         self.asked.append(Asked(request.run, metric, request.provider.query, judged))
         return self._service.telemetry.query_ms, judged.results[self._verdicts.get(ordinal, judged.good)]
 
@@ -132,19 +132,19 @@ class Ledger(DataPlane):
 
     def change(self, conditions: tuple[Conditions, ...]) -> None:
         super().change(conditions)
-        self._world.note(kernel.CHANGE)
+        self._world.note(layout.CHANGE)
         self.changes.append((self._pools.copy(), self._slots.copy()))
 
     def pass_to(self, now_ms: int) -> None:
         """Time passes."""
         if now_ms > self.now_ms:
             self.now_ms = now_ms
-            self._world.note(kernel.ADVANCE)
+            self._world.note(layout.ADVANCE)
 
     @property
     def exposed(self) -> Floats:
         if self.recording:
-            self._world.note(kernel.MARK)
+            self._world.note(layout.MARK)
         return self._accounts[:-1, 0]
 
     def settle(self, accounts: Floats) -> None:
@@ -160,12 +160,12 @@ class Script:
         self._alive: tuple[bool, ...] = ()
         self._asking = True
         self.alive((True, False))
-        world.note(kernel.BEGIN)
+        world.note(layout.BEGIN)
 
     def alive(self, alive: tuple[bool, bool]) -> None:
         if alive != self._alive:
             self._alive = alive
-            self._world.note(kernel.ALIVE, alive[0] + 2 * alive[1])
+            self._world.note(layout.ALIVE, alive[0] + 2 * alive[1])
 
     def alive_differs(self, alive: tuple[bool, bool]) -> bool:
         return alive != self._alive
@@ -173,7 +173,7 @@ class Script:
     def nobody_will_ask(self) -> None:
         if self._asking:
             self._asking = False
-            self._world.note(kernel.STOP)
+            self._world.note(layout.STOP)
 
     def restart(self, now_ms: int, version: int) -> None:
         raise NotCompiled("counters that begin anew")
