@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path as FilePath
@@ -41,6 +42,18 @@ KINDS = (
     "HTTPRoute",
 )
 """The kinds that are read; others are left aside, and said so."""
+
+_LABEL = "[a-z0-9](?:[-a-z0-9]*[a-z0-9])?"
+_OBJECT_NAMES = (
+    re.compile(rf"{_LABEL}(?:\.{_LABEL})*"),
+    253,
+    "lower-case letters, digits, '-' and '.', with a letter or a digit at both ends",
+)
+_SERVICE_NAMES = (
+    re.compile(r"[a-z](?:[-a-z0-9]*[a-z0-9])?"),
+    63,
+    "lower-case letters, digits and '-', with a letter first and no '-' last",
+)
 
 
 def load_policy(*paths: str | FilePath, name: str | None = None, dialect: Dialect = Dialect.MASTER) -> Policy:
@@ -151,12 +164,25 @@ def plain_policies(bundle: Bundle) -> Iterator[Policy]:
             yield deployment_policy(document, bundle)
 
 
+def _check_name(document: Document) -> None:
+    """Refuse a name that a cluster would refuse; no cluster sees a RolloutPolicy."""
+    if document.kind == "RolloutPolicy":
+        return
+    pattern, longest, rule = _SERVICE_NAMES if document.kind == "Service" else _OBJECT_NAMES
+    if len(document.name) > longest or not pattern.fullmatch(document.name):
+        why = (
+            f"a cluster refuses this name; a {document.kind} has {rule}, at most {longest}"
+        )
+        raise document.error(("metadata", "name"), why, document.name)
+
+
 def check_kind(document: Document) -> None:
     """Refuse a document of a known kind that has no name, and a kind that is misspelt."""
     if document.kind in KINDS:
         if not document.name:
             why = f"the {document.kind} has no name"
             raise document.error(("metadata", "name"), why, fix="add metadata.name")
+        _check_name(document)
         return
     hint = nearest(document.kind, list(KINDS), cutoff=0.8)
     if hint:

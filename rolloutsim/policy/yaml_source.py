@@ -36,6 +36,9 @@ MAX_CHARACTERS = 1_500_000
 """About the size at which a cluster refuses an object."""
 MAX_VALUES = 100_000
 MAX_DEPTH = 60
+WHOLE = 2.0**53
+"""Below it every float without a fraction is one whole number."""
+RENDER_IT = "a template is to be rendered first, as 'helm template' does; other '{{' need quotes"
 
 Scalar = str | int | float | bool | None
 
@@ -52,6 +55,7 @@ _INTEGER = re.compile(r"[-+]?(?:0|[1-9][0-9_]*)")
 _OCTAL = re.compile(r"([-+]?)0o?([0-7_]+)")
 _BASED = re.compile(r"[-+]?0(?:x[0-9a-fA-F_]+|b[01_]+)")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9][0-9_]*(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
+_TEMPLATE = re.compile(r"\{\{-|\{\{ *(?:[.$]|if|end|range|with|include)|\{%")
 _SPECIAL = re.compile(r"([-+]?)\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
 
 
@@ -90,7 +94,9 @@ def read_documents(text: str, file: str) -> tuple[Node, ...]:
         mark = error.problem_mark or error.context_mark
         at = Position(file, mark.line + 1, mark.column + 1) if mark else Position(file)
         reason = " ".join(part for part in (error.context, error.problem) if part)
-        raise PolicyError(f"the YAML does not parse: {reason}", at=at) from error
+        lines = text.splitlines()[max(0, at.line - 2) : at.line] if mark else []
+        fix = RENDER_IT if any(_TEMPLATE.search(line) for line in lines) else ""
+        raise PolicyError(f"the YAML does not parse: {reason}", at=at, fix=fix) from error
     except (YAMLError, ValueError, RecursionError) as error:
         reason = " ".join(str(error).split())
         raise PolicyError(f"the YAML does not parse: {reason}", at=Position(file)) from error
@@ -150,7 +156,9 @@ class _Composer:
         while not isinstance(event := next(self.events), MappingEndEvent):
             key_at = self._position(event)
             if not isinstance(event, ScalarEvent):
-                raise PolicyError("a key of a mapping has to be plain text", at=key_at)
+                doubled = (key_at.line, key_at.column - 1) == (at.line, at.column)
+                fix = RENDER_IT if doubled and isinstance(event, MappingStartEvent) else ""
+                raise PolicyError("a key of a mapping has to be plain text", at=key_at, fix=fix)
             key = str(event.value)
             value = self._node(next(self.events), depth + 1)
             if key == "<<" and event.style is None:
@@ -199,7 +207,9 @@ def _number(text: str) -> Scalar:
     if _BASED.fullmatch(text):
         return int(text.replace("_", ""), 0)
     if _FLOAT.fullmatch(text):
-        return float(text.replace("_", ""))
+        value = float(text.replace("_", ""))
+        # On its way to JSON a float without a fraction loses its point.
+        return int(value) if value.is_integer() and abs(value) < WHOLE else value
     if match := _SPECIAL.fullmatch(text):
         if text.lower().endswith("nan"):
             return float("nan")

@@ -205,6 +205,31 @@ def test_files_without_a_rollout(text: str, why: str) -> None:
     assert why in str(error_in(text))
 
 
+@pytest.mark.parametrize(
+    ("kind", "name", "refused"),
+    [
+        ("Deployment", "web-1.eu", False),
+        ("Deployment", "1web", False),
+        ("Deployment", "x" * 253, False),
+        ("Deployment", "x" * 254, True),
+        ("Deployment", "Web", True),
+        ("Deployment", "web_1", True),
+        ("Deployment", "web-", True),
+        ("Deployment", "web..eu", True),
+        ("Deployment", "$(NAME)", True),
+        ("Service", "web-1", False),
+        ("Service", "1web", True),
+        ("Service", "web.eu", True),
+        ("Service", "x" * 64, True),
+        ("AnalysisTemplate", "Error_Rate", True),
+        ("ConfigMap", "Anything", False),
+    ],
+)
+def test_names_are_those_that_a_cluster_takes(kind: str, name: str, refused: bool) -> None:
+    error = error_in(f"apiVersion: v1\nkind: {kind}\nmetadata: {{name: {name}}}")
+    assert ("metadata.name: a cluster refuses this name" in str(error)) is refused
+
+
 def test_yaml_that_does_not_parse_has_line_and_column() -> None:
     error = error_in("kind: Rollout\nspec: [1, 2\nother: 3\n")
     assert "the YAML does not parse" in str(error)

@@ -30,10 +30,12 @@ def value_of(text: str) -> object:
         ("0o10", 8),
         ("0x10", 16),
         ("0b11", 3),
-        ("08", 8.0),
+        ("08", 8),
         ("1.5", 1.5),
         (".5", 0.5),
-        ("1e3", 1000.0),
+        ("1e3", 1000),
+        ("20.0", 20),
+        ("1e300", 1e300),
         ("-.inf", -math.inf),
         ("5%", "5%"),
         ("5m", "5m"),
@@ -104,6 +106,21 @@ def mapping(node: Node) -> Mapping[str, Node]:
 BOMB = "a0: &a0 x\n" + "".join(
     f"a{level}: &a{level} [{', '.join([f'*a{level - 1}'] * 9)}]\n" for level in range(1, 30)
 )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: {{ .Values.replicas }}\n",
+        "a:\n{{- if .Values.x }}\n  b: 1\n{{- end }}\n",
+        "{{- if .Values.x }}\na: 1\n{{- end }}\n",
+        "a: {{ .Values.a }}-{{ .Values.b }}\n",
+        "a: 1\n{% if x %}\nb: 2\n{% endif %}\n",
+    ],
+)
+def test_a_template_is_to_be_rendered_first(text: str) -> None:
+    with pytest.raises(PolicyError, match="rendered first"):
+        read_documents(text, "f.yaml")
 
 
 @pytest.mark.parametrize(
