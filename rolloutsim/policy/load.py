@@ -170,9 +170,7 @@ def _check_name(document: Document) -> None:
         return
     pattern, longest, rule = _SERVICE_NAMES if document.kind == "Service" else _OBJECT_NAMES
     if len(document.name) > longest or not pattern.fullmatch(document.name):
-        why = (
-            f"a cluster refuses this name; a {document.kind} has {rule}, at most {longest}"
-        )
+        why = f"a cluster refuses this name; a {document.kind} has {rule}, at most {longest}"
         raise document.error(("metadata", "name"), why, document.name)
 
 
