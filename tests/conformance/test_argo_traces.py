@@ -11,15 +11,22 @@ import re
 from collections import Counter
 from typing import Any
 
+from rolloutsim.policy.durations import go_duration_ns
 from tests.conformance.argo_traces import Player
 
 VECTORS = ("argo.json", "controller_traces")
 
 
 def counted(events: list[dict[str, Any]]) -> Counter[str]:
-    """The events; a policy knows the duration of a pause, not its spelling: 30 is 30s."""
+    """The events; a policy knows the duration of a pause, not its spelling: 30 is 30s, and 1m is 60s."""
     texts = (json.dumps(event, sort_keys=True) for event in events)
-    return Counter(re.sub(r"\(pause: (\d+)\)", r"(pause: \1s)", text) for text in texts)
+    return Counter(re.sub(r"\(pause: (\w+)\)", in_seconds, text) for text in texts)
+
+
+def in_seconds(found: re.Match[str]) -> str:
+    written = found[1]
+    seconds = int(written) if written.isdigit() else go_duration_ns(written) // 1_000_000_000
+    return f"(pause: {seconds}s)"
 
 
 def test_trace(case: dict[str, Any]) -> None:
