@@ -12,6 +12,7 @@ import typer
 
 from rolloutsim.cli.incidents import API_VERSION, Form, FormOption, rows, wrapped
 from rolloutsim.cli.output import progress, writing
+from rolloutsim.errors import InputError, Position
 
 if TYPE_CHECKING:
     from rolloutsim.evidence.incidents import Incident, Replay
@@ -60,20 +61,24 @@ def replay(
     played. Of a bundle all is measured up to a policy's first other action, and modelled from there on. Exit
     code 1 if the policy that ran is decided otherwise than it was then.
     """
-    if Path(incident).is_file() and Path(incident).suffix not in (".yaml", ".yml"):
+    path = Path(incident)
+    if path.suffix not in ("", ".yaml", ".yml") and not path.is_file():
+        raise InputError("there is no such file", at=Position(incident), fix="rolloutsim record writes one")
+    if path.is_file() and path.suffix not in (".yaml", ".yml"):
         from rolloutsim.cli.replay_bundle import replay_bundle
 
-        text, faithful = replay_bundle(Path(incident), policy or (), ran, as_run, output)
+        text, faithful = replay_bundle(path, policy or (), ran, as_run, output)
         _write(text, out)
         if not faithful:
             raise typer.Exit(FAILED)
         return
+    from rolloutsim.cli.inputs import policies
     from rolloutsim.evidence.incidents import choice, load_incident, shipped_policy
     from rolloutsim.evidence.incidents import replay as played
 
     found = load_incident(incident)
     if policy:
-        chosen = choice.chosen_policies(policy)
+        chosen = policies(choice.policy_files(policy))
         pairs = [(one, choice.play_of(found, one.name, channel, cohorts)) for one in chosen]
     else:
         pairs = [(shipped_policy(play), play) for play in found.plays]

@@ -19,22 +19,27 @@ _GAPS = 5
 
 
 def replay_bundle(
-    path: Path, policies: Sequence[str], ran: str | None, as_run: Path | None, output: Form
+    path: Path, proposals: Sequence[str], ran: str | None, as_run: Path | None, output: Form
 ) -> tuple[str, bool]:
     """The text to print, and whether nothing shows that the policy that ran was decided otherwise then."""
-    from rolloutsim.cli.inputs import one_policy
-    from rolloutsim.evidence.incidents.choice import chosen_policies
+    from rolloutsim.cli.inputs import one_policy, policies
+    from rolloutsim.evidence.incidents.choice import policy_files
     from rolloutsim.evidence.recorded import load_timeline, read_bundle, retell, timeline_of
 
     bundle = read_bundle(path)
     timeline = load_timeline(as_run) if as_run is not None else timeline_of(bundle.trace, str(path))
     told: list[Retold] = []
     faithful: bool | None = None
+    given = policy_files(proposals)
     if ran is not None:
-        told.append(retell(one_policy(ran), bundle, timeline))
+        one_policy(ran)
+        given.insert(0, ran)
+    asked = policies(given)
+    if ran is not None:
+        told.append(retell(asked.pop(0), bundle, timeline))
         faithful = told[0].as_it_ran
     if faithful is not False:
-        told += [retell(policy, bundle, timeline) for policy in chosen_policies(policies)]
+        told += [retell(policy, bundle, timeline) for policy in asked]
     if output is Form.JSON:
         return _as_json(bundle, timeline, told, faithful), faithful is not False
     return "\n".join(_table(bundle, timeline, told, faithful)) + "\n", faithful is not False

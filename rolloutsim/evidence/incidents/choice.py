@@ -7,10 +7,8 @@ from pathlib import Path
 
 from rolloutsim.evidence.incidents.file import IncidentError, policy_names, policy_path
 from rolloutsim.evidence.incidents.record import Incident, Play, Reach
-from rolloutsim.policy import load_policies
-from rolloutsim.policy.model import Policy
 
-__all__ = ["chosen_policies", "play_of"]
+__all__ = ["play_of", "policy_files"]
 
 
 def play_of(incident: Incident, name: str, channel: str = "", cohorts: str = "") -> Play:
@@ -44,12 +42,10 @@ def play_of(incident: Incident, name: str, channel: str = "", cohorts: str = "")
     return Play(name, name, channel or channels[0], reach=reach, cohorts=listed)
 
 
-def chosen_policies(given: Sequence[str]) -> list[Policy]:
-    """Policies by the names of shipped ones, or by files (``a.yaml,b.yaml`` belong together)."""
-    found: list[Policy] = []
-    for one in given:
-        files = one.split(",")
-        if len(files) == 1 and not Path(one).exists() and Path(one).stem in policy_names():
-            files = [str(policy_path(f"{Path(one).stem}.yaml"))]
-        found += load_policies(*files)
-    return found
+def policy_files(given: Sequence[str]) -> list[str]:
+    """Policy files (``a.yaml,b.yaml`` belong together), where the names of shipped policies mean theirs."""
+    return [str(policy_path(f"{Path(one).stem}.yaml")) if _is_shipped(one) else one for one in given]
+
+
+def _is_shipped(one: str) -> bool:
+    return "," not in one and not Path(one).exists() and Path(one).stem in policy_names()

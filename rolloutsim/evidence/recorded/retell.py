@@ -12,7 +12,7 @@ from rolloutsim.evidence.recorded.whatif import Flow, bad_requests, tells_failur
 from rolloutsim.evidence.recorded.world import RecordedWorld
 from rolloutsim.policy.analyses import analyses_of
 from rolloutsim.policy.experiment_step import steps_beside
-from rolloutsim.policy.model import Policy, PrometheusProvider
+from rolloutsim.policy.model import Canary, Policy, PrometheusProvider
 
 __all__ = ["Retold", "check_recording", "retell"]
 
@@ -90,6 +90,12 @@ def check_recording(policy: Policy, bundle: Bundle, timeline: Timeline) -> None:
             f"no series of {bundle.requests} has a label {', '.join(STATUS)} or classification, so nothing "
             "tells which requests failed",
             fix="record it again with --requests COUNTER, one that has such a label",
+        )
+    if isinstance(policy.strategy, Canary) and policy.strategy.routing is None:
+        raise BundleError(
+            f"policy {policy.name} has no traffic router: its share of the requests follows its pods, and a "
+            "recording does not say how many there would have been",
+            fix="give it a router (trafficRouting, or a route) for this question",
         )
     for step in steps_beside(policy):
         raise BundleError(

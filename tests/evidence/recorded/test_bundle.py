@@ -104,6 +104,11 @@ def test_record_then_replay(url: str, rollout: Path, tmp_path: Path) -> None:
     assert not json.loads(unfaithful_json)["spec"]["faithful"]
     assert "was decided otherwise than then" in report(file)
     assert answer["spec"]["policies"][0]["end"] == "aborted"
+    proposal = tmp_path / "proposal.yaml"
+    proposal.write_text(RAN.read_text(encoding="utf-8").replace("failureLimit: 2", "failureLimit: 0"))
+    of_one_name = run("replay", bundle, "--ran", RAN, "--as-run", rollout, "-p", proposal).output
+    assert of_one_name.count("\nhttproute-canary  aborted") == 1
+    assert of_one_name.count("\nproposal          aborted") == 1
     unchecked = run("replay", bundle, "--as-run", rollout, "-p", "warn-only-5xx")
     assert unchecked.exit_code == 0
     assert "Not checked: whether the recording leads to what was decided then" in unchecked.output
@@ -111,6 +116,7 @@ def test_record_then_replay(url: str, rollout: Path, tmp_path: Path) -> None:
     assert json.loads(file.read_text(encoding="utf-8"))["spec"]["faithful"] is None
     assert "Not checked: whether the recording leads" in report(file)
     assert "was decided otherwise than then" not in report(file)
+    assert str(run("replay", tmp_path / "none.bundle", "-p", RAN).exception).endswith("record writes one")
     without = run("replay", bundle, "--ran", RAN)
     assert isinstance(without.exception, TimelineError)
     assert "--as-run" in str(without.exception)

@@ -158,6 +158,11 @@ def test_a_question_that_the_recording_cannot_answer_is_refused(tmp_path: Path) 
         assert remedy in str(caught.value)
     policy = load_policy_text(text)
     assert isinstance(policy.strategy, Canary)
+    by_pods = replace(policy, strategy=replace(policy.strategy, routing=None))
+    with pytest.raises(
+        BundleError, match="has no traffic router: its share of the requests follows its pods"
+    ):
+        retell(by_pods, bundle, timeline)
     trial = ExperimentStep((ExperimentTemplate("trial", canary=True),), duration_ms=60_000)
     tried = replace(policy, strategy=replace(policy.strategy, steps=(trial, *policy.strategy.steps)))
     with pytest.raises(BundleError, match="has a step experiment, and nobody recorded"):
