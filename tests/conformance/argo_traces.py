@@ -17,6 +17,7 @@ from rolloutsim.conditions import MeasurementPhase
 from rolloutsim.engine import (
     Aborted,
     Event,
+    ExperimentChanged,
     Measure,
     MeasureError,
     MeasurementTaken,
@@ -141,7 +142,8 @@ class Player:
 
     def record(self, entry: Entry) -> None:
         for event in entry.events:
-            self.tell(body_of(event))
+            if not isinstance(event, ExperimentChanged):  # traces do not tell of experiments
+                self.tell(body_of(event))
         for action in entry.actions:
             if isinstance(action, Scale):
                 before = self.sizes.get(action.revision, 0)
@@ -223,7 +225,7 @@ def merged(old: Any, patch: Any) -> Any:
 
 
 def body_of(event: Event) -> dict[str, Any]:
-    """An event in the words of a trace."""
+    """An event in the words of a trace, which has none for an experiment."""
     match event:
         case PhaseChanged(phase, message, index):
             body = {"e": "phase", "phase": phase.value, "message": message}
@@ -244,3 +246,5 @@ def body_of(event: Event) -> dict[str, Any]:
             return {"e": "analysisrun", "run": run, "phase": phase.value}
         case MeasurementTaken(run, metric, _, phase):
             return {"e": "measurement", "run": run, "metric": metric, "outcome": LETTERS[phase]}
+        case ExperimentChanged():
+            raise NotImplementedError(event)
