@@ -114,6 +114,8 @@ def _row(one: Retold, timeline: Timeline) -> tuple[str, ...]:
 def _remarks(one: Retold, timeline: Timeline) -> Iterator[str]:
     if one.gate:
         yield f"stopped by {one.gate}: {one.message}"
+    for metric in one.unread:
+        yield f"{metric}, which the recording does not have: it found nothing"
     if one.line_ms is not None:
         line = timeline.offset(one.line_ms)
         yield f"measured until {line}, modelled from there on, where it did {one.difference}"

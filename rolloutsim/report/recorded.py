@@ -80,6 +80,8 @@ def _lines(rows: Sequence[Row], begun: int) -> Iterator[str]:
     for row in rows:
         if row["gate"]:
             yield f"{row['policy']}: stopped by {row['gate']} ({row['message']})"
+        for metric in row["unread"]:
+            yield f"{row['policy']}: {metric}, which the recording does not have: it found nothing."
         if row["line_ms"] is None:
             yield f"{row['policy']}: it did what was done; all of it is measured."
         else:

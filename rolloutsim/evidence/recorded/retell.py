@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rolloutsim.errors import InputError
-from rolloutsim.evidence.reading import STATUS, queries_of, reads_of
+from rolloutsim.evidence.reading import STATUS, queries_of, reads_of, unread
 from rolloutsim.evidence.recorded.bundle import Bundle, BundleError, names_of
 from rolloutsim.evidence.recorded.timeline import Did, Timeline
 from rolloutsim.evidence.recorded.whatif import Flow, bad_requests, tells_failures
@@ -34,7 +34,8 @@ class Retold:
     ``low`` and ``high`` set what is modelled to the new version's best and worst five minutes; where it
     got too few requests in any (``seldom``), to none and all of its requests. From
     ``wider_ms`` on the new version got more than it ever got, from ``held_ms`` on a version got requests
-    when it got none in the recording: both are extrapolation.
+    when it got none in the recording: both are extrapolation. ``unread`` are metrics that read what the
+    recording does not have.
     """
 
     policy: str
@@ -53,6 +54,7 @@ class Retold:
     actual_bad: float
     wider_ms: int | None
     held_ms: int | None
+    unread: tuple[str, ...]
     measurements: int
 
     @property
@@ -147,6 +149,7 @@ def retell(policy: Policy, bundle: Bundle, timeline: Timeline, *, tolerance_ms: 
         actual_bad=bad_requests(*recorded, begin, end),
         wider_ms=world.what_if.wider_ms,
         held_ms=world.what_if.held_ms,
+        unread=tuple(map(str, unread(policy, map(bundle.store.labels, range(len(bundle.store)))))),
         measurements=len(world.measured),
     )
 

@@ -109,6 +109,11 @@ def test_record_then_replay(url: str, rollout: Path, tmp_path: Path) -> None:
     of_one_name = run("replay", bundle, "--ran", RAN, "--as-run", rollout, "-p", proposal).output
     assert of_one_name.count("\nhttproute-canary  aborted") == 1
     assert of_one_name.count("\nproposal          aborted") == 1
+    proposal.write_text(RAN.read_text(encoding="utf-8").replace('service="api"', 'service="cart"'))
+    elsewhere = run("replay", bundle, "--as-run", rollout, "-p", proposal).output
+    assert 'http_requests_total{service="cart"}, which the recording does not have' in " ".join(
+        elsewhere.split()
+    )
     unchecked = run("replay", bundle, "--as-run", rollout, "-p", "warn-only-5xx")
     assert unchecked.exit_code == 0
     assert "Not checked: whether the recording leads to what was decided then" in unchecked.output
