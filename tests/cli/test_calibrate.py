@@ -72,6 +72,16 @@ def test_it_reads_files_as_query_does(tmp_path: Path) -> None:
     load_scenario(f"{tmp_path / 'api.yaml'}+scenarios/releases/good.yaml")
 
 
+def test_a_secret_in_a_selector_is_not_written_down(url: str, tmp_path: Path) -> None:
+    out = tmp_path / "api.yaml"
+    words = ["--prometheus", url, "--service", "api", "--last", "6h", *TO, "-o", out]
+    result = run(*words, "--requests", 'http_requests_total{service="api", api_token!="s3cret"}')
+    assert result.exit_code == 0, result.output
+    text = out.read_text(encoding="utf-8")
+    assert 'api_token!=\\"redacted-1\\"' in text
+    assert "s3cret" not in text
+
+
 def test_metrics_of_ones_own_names(url: str, tmp_path: Path) -> None:
     selector = 'http_requests_total{service="api"}'
     words = ["--prometheus", url, "--service", "shop/api", "--last", "6h", *TO, "-o", tmp_path / "x.yaml"]

@@ -20,6 +20,7 @@ from rolloutsim.evidence.calibration.latency import (
 from rolloutsim.evidence.calibration.reads import Reads, find_reads, pod_label
 from rolloutsim.evidence.calibration.scrapes import Scraping, scraping
 from rolloutsim.evidence.calibration.source import Progress, Source
+from rolloutsim.evidence.recorded.redact import Redaction
 from rolloutsim.promql.intake import rfc3339_text
 from rolloutsim.sim.defaults import DEFAULTS
 from rolloutsim.telemetry import PRESETS
@@ -152,6 +153,7 @@ class _Told:
         self.absent: list[str] = []
         self._source = source
         self._reads = reads
+        self._redaction = Redaction(())
         self._where = f"{source.shown}, {rfc3339_text(first_ms)} to {rfc3339_text(last_ms)}"
 
     def scraping(self, found: Scraping) -> None:
@@ -259,7 +261,9 @@ class _Told:
     def _add(
         self, path: str, text: str, detail: str, number: float | None = None, error: float | None = None
     ) -> None:
-        self.values.append(Value(path, text, f"{self._where}: {detail}", number, error))
+        # the file is kept and shared, and a selector may hold a secret
+        source = f"{self._where}: {self._redaction.selector(detail)}"
+        self.values.append(Value(path, text, source, number, error))
 
 
 def _error(known: Known) -> str:
