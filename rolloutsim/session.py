@@ -69,9 +69,10 @@ class Session:
         decision = decide(self.policy, self.state, seen)
         if isinstance(seen, PolicyChanged):
             self.policy = seen.policy
-        self._record(Entry(self._seq, seen, decision.actions, decision.events))
+        state, actions, events = decision
+        self._record(Entry(self._seq, seen, actions, events))
         self._seq += 1
-        self.state = decision.state
+        self.state = state
         return decision
 
     def due(self) -> int | None:

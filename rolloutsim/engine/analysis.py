@@ -322,22 +322,16 @@ def _answer_deadline(metrics: tuple[MetricState, ...]) -> int | None:
     """When the first query in flight times out; None if no query is in flight."""
     first: int | None = None
     for state in metrics:
-        deadline = _deadline(state)
-        if deadline is not None and (first is None or deadline < first):
-            first = deadline
+        flight = in_flight(state)
+        timeout_ms = None if flight is None else answer_timeout_ms(state.metric.provider)
+        if flight is not None and timeout_ms is not None:
+            deadline = flight.started + timeout_ms
+            first = deadline if first is None else min(first, deadline)
     return first
 
 
-def _deadline(state: MetricState) -> int | None:
-    flight = in_flight(state)
-    if flight is None:
-        return None
-    timeout = answer_timeout_ms(state.metric.provider)
-    return None if timeout is None else flight.started + timeout
-
-
 def _timed_out(state: MetricState, at: int) -> MetricState:
-    deadline = _deadline(state)
+    deadline = _answer_deadline((state,))
     if deadline is None or deadline > at:
         return state
     timeout_ms = answer_timeout_ms(state.metric.provider)

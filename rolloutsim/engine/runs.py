@@ -61,14 +61,14 @@ def advance_runs(work: Work) -> bool:
     for name, run in work.runs.items():
         if run.due is None or run.due > work.now:
             continue
-        moved = advance(run, work.now, work.measure_id, work.exposed)
-        work.runs[name] = moved.run
-        work.actions.extend(moved.requests)
-        work.events.extend(moved.events)
-        for request in moved.requests:
+        moved, requests, events = advance(run, work.now, work.measure_id, work.exposed)
+        work.runs[name] = moved
+        work.events += events
+        for request in requests:
+            work.actions.append(request)
             asked = asked or isinstance(request, Measure)
-        told = moved.run.phase is not run.phase or moved.run.message != run.message
-        if told or (work.exposed is not None and _ends_hold(work, moved.run)):
+        told = moved.phase is not run.phase or moved.message != run.message
+        if told or (work.exposed is not None and _ends_hold(work, moved)):
             work.changed = True
     return asked
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,10 +33,18 @@ Counts = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 
+class _Alive(NamedTuple):
+    """Which versions have a pod to scrape from a time on."""
+
+    at_ms: int
+    versions: tuple[bool, ...]
+
+
 class Metrics:
     """The simulated Prometheus of one run, and whatever else takes a policy's measurements.
 
-    Each version is one scrape target whose counters are the sums over its pods.
+    Each version is one scrape target whose counters are the sums over its pods. Scrapes become samples when
+    somebody reads them: a policy without queries has no use for any.
     """
 
     def __init__(
@@ -50,7 +59,7 @@ class Metrics:
         run: int,
         latency: bool,
     ) -> None:
-        self.store = SeriesStore()
+        self._store = SeriesStore()
         self._telemetry: Telemetry = service.telemetry
         self._plane = plane
         self._origin = origin_ms
@@ -65,11 +74,12 @@ class Metrics:
         self._pools = pools
         shown = (*pools, *_strays(pools, telemetry))
         self._series = exposition(telemetry.preset, service.name, telemetry.labels, shown, latency)
-        self._ids = [self.store.add_series(dict(labels)) for labels in self._series.labels]
+        self._ids = [self._store.add_series(dict(labels)) for labels in self._series.labels]
         self._exists = np.zeros(len(self._ids), dtype=np.bool_)
         self._missing = True
         self._present: tuple[NDArray[np.intp], tuple[int, ...]] | None = None
         self._alive: tuple[bool, ...] = ()
+        self._unread: list[Scrapes | _Alive] = []
         self._scraped = np.zeros(len(self._ids), dtype=np.bool_)
         self._dying = np.zeros(len(self._ids), dtype=np.bool_)
         self._some_die = False
@@ -81,7 +91,7 @@ class Metrics:
         self._gauges: Gauges | None = None
         if telemetry.resources is not None or telemetry.logs is not None:
             self._gauges = Gauges(
-                self.store,
+                self._store,
                 service,
                 release,
                 (pools[0].revision, pools[1].revision),
@@ -93,7 +103,8 @@ class Metrics:
     def _begin(self, service: Service) -> None:
         """The stable version has been running for a day when the history begins."""
         others = max(pool.version for pool in self._pools)
-        self.alive((True, *(False,) * others))
+        self._alive = (True, *(False,) * others)
+        self._target(_Alive(self._plane.now_ms, self._alive))
         if not self._telemetry.counters_from_zero:
             requests = math.floor(self._plane.mean_rate_rps * DAY_S)
             errors = math.floor(requests * service.error_rate)
@@ -102,13 +113,34 @@ class Metrics:
         if self._plane.last_scrape_ms(start) == start:
             self._publish(self._plane.now())
 
+    @property
+    def store(self) -> SeriesStore:
+        """All series, with the samples of all scrapes so far."""
+        self._read()
+        return self._store
+
     def alive(self, alive: tuple[bool, ...]) -> None:
         """Which versions have a pod to scrape, from now on."""
-        if alive == self._alive:
-            return
+        if alive != self._alive:
+            self._alive = alive
+            self._unread.append(_Alive(self._plane.now_ms, alive))
+
+    def _read(self) -> None:
+        """Turn the scrapes so far into samples."""
+        if self._unread:
+            unread, self._unread = self._unread, []
+            for one in unread:
+                if isinstance(one, Scrapes):
+                    self._publish(one)
+                else:
+                    self._target(one)
+
+    def _target(self, now: _Alive) -> None:
+        """Scrape the versions that are alive from now on, and no others."""
+        alive = now.versions
         if self._gauges is not None and alive[1]:
-            self._gauges.began(self._plane.now_ms)
-        self._alive = alive
+            self._gauges.began(now.at_ms)
+        self._targets = alive
         scraped = np.array(
             [not owners or any(alive[version] for version in owners) for owners in self._series.owners]
         )
@@ -129,6 +161,7 @@ class Metrics:
     def restart(self, now_ms: int, version: int) -> None:
         """All pods of a version restart: what they have counted is lost, they count from zero."""
         self.advance(now_ms)
+        self._read()
         raw = self._raw(self._plane.now())[0]
         if self._lost is None:
             self._lost = np.zeros_like(raw)
@@ -143,7 +176,7 @@ class Metrics:
             return
         scrapes = self._plane.advance(now_ms)
         if scrapes is not None and len(scrapes.times_ms):
-            self._publish(scrapes)
+            self._unread.append(scrapes)
 
     def measure(self, request: Measure, at: int) -> tuple[int, Outcome]:
         """Take a measurement at a time on the simulated clock: wait in ms, and the outcome."""
@@ -167,7 +200,7 @@ class Metrics:
         return duration_ms, MeasurementPhase.SUCCESSFUL if passed else MeasurementPhase.FAILED
 
     def _samples(self, query: str, at: int) -> Matrix:
-        answer = evaluate(query, self.store, at, left_closed=self._telemetry.left_closed)
+        answer = evaluate(query, self._store, at, left_closed=self._telemetry.left_closed)
         assert isinstance(answer, Matrix)
         return answer
 
@@ -179,7 +212,7 @@ class Metrics:
 
     def _query(self, query: str, at: int) -> Outcome:
         self._visible(at)
-        return found_by(query, self.store, at, left_closed=self._telemetry.left_closed)
+        return found_by(query, self._store, at, left_closed=self._telemetry.left_closed)
 
     def _publish(self, scrapes: Scrapes) -> None:
         times, values = scrapes.times_ms, self._values(scrapes)
@@ -191,7 +224,7 @@ class Metrics:
         if not len(times):
             return
         if self._gauges is not None and requests is not None:
-            for ids, at, samples in self._gauges.publish(times, requests, self._alive):
+            for ids, at, samples in self._gauges.publish(times, requests, self._targets):
                 self._add(ids, at, samples)
         if self._some_die:
             self._publish_stale(times[:1])
@@ -255,7 +288,7 @@ class Metrics:
         raw = np.empty((scraped, pools, width + 4))
         raw[:, :, :2] = counts
         each = raw[:, :, 2:].reshape(scraped, pools, 2, buckets + 2)
-        totals[:, :, 2:].reshape(scraped, pools, 2, buckets).cumsum(axis=3, out=each[..., :buckets])
+        each[..., :buckets] = totals[:, :, 2:].reshape(scraped, pools, 2, buckets).cumsum(axis=3)
         each[..., buckets], each[..., buckets + 1] = seconds, counts
         return raw
 
@@ -272,15 +305,16 @@ class Metrics:
         if self._telemetry.lag_ms:
             self._hidden.append((ids, times, values))
         else:
-            self.store.extend(ids, times + self._origin, values)
+            self._store.extend(ids, times + self._origin, values)
 
     def _reveal(self, now_ms: int) -> None:
         """Samples become visible some time after they were scraped."""
+        self._read()
         waiting = []
         for ids, times, values in self._hidden:
             visible = times + self._telemetry.lag_ms <= now_ms
             if visible.any():
-                self.store.extend(ids, times[visible] + self._origin, values[visible])
+                self._store.extend(ids, times[visible] + self._origin, values[visible])
             if not visible.all():
                 waiting.append((ids, times[~visible], values[~visible]))
         self._hidden = waiting

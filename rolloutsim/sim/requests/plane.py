@@ -153,10 +153,11 @@ class RequestPlane:
             self._s = pods_grown(self._s)
             free = np.flatnonzero(self._s.pods_i[:, at.SLOTS] == 0)
         pod = int(free[0])
-        self._s.pods_i[pod] = 0
-        self._s.pods_i[pod, [at.FIRST, at.LAST]] = -1
-        self._s.pods_i[pod, [at.SLOTS, at.LIMIT]] = slots or pods.slots, pods.queue
-        self._s.pods_i[pod, [at.VERSION, at.ALIVE]] = version, 1
+        row = self._s.pods_i[pod]
+        row[:] = 0
+        row[at.FIRST] = row[at.LAST] = -1
+        row[at.SLOTS], row[at.LIMIT] = slots or pods.slots, pods.queue
+        row[at.VERSION], row[at.ALIVE] = version, 1
         if factor is None:
             factor = self._spread_factor(self._pods_begun)
         self._pods_begun += 1
