@@ -24,7 +24,6 @@ BENCHMARKS = {
     "start": processes.start,
     "compare": processes.compare,
     "memory": processes.memory,
-    "workers": processes.workers,
     "goals": goals.goals,
 }
 WIDTHS = "{:<46} {:>9} {:>19} {:<10} {:>6} {:<4}"

@@ -46,7 +46,6 @@ class Sizes:
     gated_rollouts: int
     compare_runs: int
     memory_runs: tuple[int, int]
-    worker_runs: int
     pool_s: int
     """Simulated seconds of the pool, for loops that are compiled."""
     balanced_s: int
@@ -65,7 +64,6 @@ SIZES = Sizes(
     gated_rollouts=16,
     compare_runs=400,
     memory_runs=(400, 4000),
-    worker_runs=1600,
     pool_s=3600,
     balanced_s=1800,
     peer_s=30,

@@ -1,19 +1,13 @@
-"""What a user waits and pays for around the rollouts: start, a whole comparison, memory, workers."""
+"""What a user waits and pays for around the rollouts: start, a whole comparison, memory."""
 
 from __future__ import annotations
 
-import json
 import tempfile
-import time
-from hashlib import sha256
 from pathlib import Path
 
-import rolloutsim as rs
-
 from .measure import ROOT, Goal, Row, Sizes, python, ratio
-from .rollouts import article_inputs
 
-__all__ = ["compare", "memory", "start", "workers"]
+__all__ = ["compare", "memory", "start"]
 
 CLI = "from rolloutsim.__main__ import main; main()"
 IMPORT = "import time; start = time.process_time(); {}; print(time.process_time() - start)"
@@ -77,39 +71,4 @@ def memory(sizes: Sizes) -> list[Row]:
         Row(f"peak memory, {few} runs", "MB", (small / 1e6,)),
         Row(f"peak memory, {many} runs", "MB", (large / 1e6,)),
         Row("growth of the peak per run", "bytes", ((large - small) / (many - few),)),
-    ]
-
-
-def workers(sizes: Sizes) -> list[Row]:
-    """Wall time of one worker over that of two, and whether their number shows in the results.
-
-    The SHA-256 covers the summary and every column of the runs.
-    """
-    policy, scenario = article_inputs()
-
-    def play(jobs: int) -> tuple[float, str]:
-        began = time.perf_counter()
-        results = rs.simulate(policy, scenario, runs=sizes.worker_runs, jobs=jobs)
-        taken_s = time.perf_counter() - began
-        digest = sha256(json.dumps(results.to_json()).encode())
-        for column in results.columns.values():
-            digest.update(column.tobytes())
-        return taken_s, digest.hexdigest()
-
-    found = {play(jobs)[1] for jobs in (1, 2, 3)}  # also starts the server that workers are forked from
-    taken: tuple[list[float], list[float]] = ([], [])
-    for _ in range(sizes.rounds):
-        for jobs, samples in enumerate(taken, start=1):
-            taken_s, digest = play(jobs)
-            samples.append(taken_s)
-            found.add(digest)
-    one_s, two_s = taken
-    name = f"{sizes.worker_runs} runs"
-    return [
-        Row(f"{name}, 1 worker, wall", "s", tuple(one_s)),
-        Row(f"{name}, 2 workers, wall", "s", tuple(two_s)),
-        Row("speed-up of 2 workers, wall", "x", ratio(one_s, two_s), Goal(1.9, at_least=True)),
-        Row(
-            "different SHA-256 with 1, 2, 3 workers", "results", (float(len(found)),), Goal(1, at_least=False)
-        ),
     ]

@@ -27,7 +27,6 @@ TINY = Sizes(
     gated_rollouts=1,
     compare_runs=1,
     memory_runs=(1, 2),
-    worker_runs=17,  # more than one task
     pool_s=30,
     balanced_s=15,
     peer_s=1,
