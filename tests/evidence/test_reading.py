@@ -9,10 +9,11 @@ import pytest
 from rolloutsim.evidence.incidents import Expectation, IncidentError, load_incident, replay
 from rolloutsim.evidence.incidents.choice import play_of
 from rolloutsim.evidence.reading import SeenAs, seen_as, unread
-from rolloutsim.policy import load_policy_text
+from rolloutsim.policy import load_policy, load_policy_text
 from rolloutsim.policy.model import Policy
 
-GUARDED = (Path(__file__).parents[2] / "scenarios/policies/canary-guarded.yaml").read_text(encoding="utf-8")
+SCENARIOS = Path(__file__).parents[2] / "scenarios"
+GUARDED = (SCENARIOS / "policies/canary-guarded.yaml").read_text(encoding="utf-8")
 OURS = 'http_requests_total{\n              service="{{args.service-name}}",'
 
 
@@ -85,3 +86,10 @@ def test_a_policy_that_reads_nothing_of_an_incident_is_refused_and_not_called_bl
     )
     assert "ask for some of: " in caught.value.fix
     assert "http_requests_total" in caught.value.fix
+
+
+def test_a_check_that_is_no_query_is_refused_with_what_to_do_about_an_incident() -> None:
+    incident = load_incident("cloudflare-2019-07-02")
+    policy = load_policy(SCENARIOS / "policies" / "blue-green-checked.yaml")
+    with pytest.raises(IncidentError, match=r"'smoke-test' .* is not a Prometheus query.*; leave it out"):
+        replay(incident, policy, play_of(incident, "mine"), runs=1, bounds=False)

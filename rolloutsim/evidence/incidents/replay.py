@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from itertools import product
 from statistics import fmean, median
 
+from rolloutsim.errors import ScenarioError
 from rolloutsim.evidence.incidents.exposure import LONGEST_S, Course
 from rolloutsim.evidence.incidents.file import IncidentError
 from rolloutsim.evidence.incidents.quantity import Quantity, quantities, with_values
@@ -137,8 +138,8 @@ def replay(
 
     Raises
     ------
-    ScenarioError : a metric of the policy is not a PromQL query, so that nobody knows what it would find.
-    IncidentError : none of its queries reads a series that the model of the incident has.
+    IncidentError : a metric of the policy is not a PromQL query, so that nobody knows what it would find; or
+        none of its queries reads a series that the model of the incident has.
     """
     corners = _corners(incident.model) if bounds else []
     models = [(dict[str, float](), incident.model)] * runs
@@ -253,7 +254,12 @@ def _played(
     incident: Incident, policy: Policy, model: Model, play: Play, seed: int, run: int, *, faulty: bool = True
 ) -> IncidentWorld:
     scenario = scenario_of(incident, policy, model)
-    check(policy, scenario)
+    try:
+        check(policy, scenario)
+    except ScenarioError as error:
+        raise IncidentError(
+            f"policy {policy.name}: {error.why}", fix="leave it out of the policy for this question"
+        ) from error
     latency = reads_latency(policy, scenario)
     world = IncidentWorld(policy, scenario, model, play, seed, run, latency=latency, faulty=faulty)
     world.play()
