@@ -189,7 +189,7 @@ class DataPlane:
 
     def now(self) -> Scrapes:
         """A scrape at this very moment."""
-        return Scrapes(np.array([self.now_ms]), self._totals[None].copy(), self._mean_s)
+        return Scrapes(np.array([self.now_ms]), self._totals[None].copy(), self._mean_s.copy())
 
     def skip(self, until_ms: int) -> None:
         """Account for the requests up to a time without drawing them: nobody will look again."""
@@ -203,7 +203,7 @@ class DataPlane:
     def bad_rates(self, at_ms: int) -> Floats:
         """Per pool: probability that a request is visibly bad (failed or slow) at a time."""
         elapsed = at_ms - self._since_ms
-        errors = np.clip(self._pools[:, ERROR] + self._pools[:, SLOPE] * elapsed, 0.0, 1.0)
+        errors = np.minimum(np.maximum(self._pools[:, ERROR] + self._pools[:, SLOPE] * elapsed, 0.0), 1.0)
         return np.asarray(1.0 - (1.0 - errors) * (1.0 - self._pools[:, SLOW]))
 
     @property

@@ -111,7 +111,7 @@ class Metrics:
             self._plane.seed_totals(0, requests - errors, errors)
         start = self._plane.now_ms
         if self._plane.last_scrape_ms(start) == start:
-            self._publish(self._plane.now())
+            self._unread.append(self._plane.now())
 
     @property
     def store(self) -> SeriesStore:
