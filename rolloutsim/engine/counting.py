@@ -20,10 +20,11 @@ end; that matters while a span is only a few scrapes long, and a gate's margin i
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from math import isfinite
+from operator import le
 
 from rolloutsim.engine.events import Counted, Counts, Measure, MeasureError, Outcome, Span
 from rolloutsim.policy.gated import ArmCounters, GatedCounts
@@ -130,24 +131,33 @@ def rises(
     the one before, or at ``born`` if there is none; None: then its first sample is where it begins.
     """
     ends = [at if span.end is None else span.end for span in spans]
-    starts = [span.start for span in spans]
     totals = [0.0] * len(spans)
     for series in matrix:
-        samples = [(t, v) for t, v in zip(series.times_ms, series.values, strict=True) if isfinite(v)]
-        if not samples:
+        times, values = _finite(series)
+        if not times:
             continue
-        first = samples[0][0]
         known = scrapes[_target(series)]
-        index = bisect_left(known, first)
+        index = bisect_left(known, times[0])
         zero = known[index - 1] if index else born
         if zero is not None:
-            samples.insert(0, (min(zero, first), 0.0))
-        place = 0
-        for (before, low), (now, high) in pairwise(samples):
-            while place < len(spans) and ends[place] < now:
-                place += 1
-            if place == len(spans):
-                break
-            if before >= starts[place]:
-                totals[place] += high - low if high >= low else high
+            place = bisect_left(ends, times[0])
+            if place < len(spans) and spans[place].start <= min(zero, times[0]):
+                totals[place] += values[0]
+        grows = all(map(le, values, values[1:]))
+        for place, span in enumerate(spans):
+            low, high = bisect_left(times, span.start), bisect_right(times, ends[place])
+            if high - low > 1:
+                totals[place] += values[high - 1] - values[low] if grows else _risen(values[low:high])
     return [round(total) for total in totals]
+
+
+def _finite(series: Series) -> tuple[Sequence[int], Sequence[float]]:
+    if all(map(isfinite, series.values)):
+        return series.times_ms, series.values
+    samples = [(t, v) for t, v in zip(series.times_ms, series.values, strict=True) if isfinite(v)]
+    return [t for t, _ in samples], [v for _, v in samples]
+
+
+def _risen(values: Sequence[float]) -> float:
+    """How far a counter rose that was reset now and then."""
+    return sum(now - before if now >= before else now for before, now in pairwise(values))

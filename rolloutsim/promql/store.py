@@ -6,6 +6,7 @@ import struct
 from array import array
 from bisect import bisect_right
 from collections.abc import Hashable, Iterable, Mapping, Sequence
+from operator import ne
 from typing import Any, Self
 
 import numpy as np
@@ -78,7 +79,7 @@ class Record:
             if low < high:
                 times += block.times[low:high]
                 values += block.values[low:high, column].tolist()
-        if any(value != value for value in values):
+        if any(map(ne, values, values)):  # NaN alone differs from itself
             alive = [not is_stale(value) for value in values]
             times = [time for time, stays in zip(times, alive, strict=True) if stays]
             values = [value for value, stays in zip(values, alive, strict=True) if stays]
