@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
@@ -40,16 +42,23 @@ from rolloutsim.errors import ExecutorError
 
 if TYPE_CHECKING:
     from rolloutsim.live.asking import Subject
+    from rolloutsim.live.executor import Ending, Executor
     from rolloutsim.live.standing import Holder
 
 __all__ = ["abort", "undo"]
 
+Answer = TypeVar("Answer")
+
 OBEYS_S = 5.0
 """A live executor obeys within this time; then the abort acts by itself."""
-BACK_S = 120.0
+BACK_S = 60.0
+"""How long an abort tries to bring everybody back by itself, and waits for the aborted pods to go."""
 LONG_DEAD_MS = 30_000
 """A Lease of 15 s that was not renewed for so long by our clock is not waited for: that clock would have to
 be wrong by more than 15 s, and whoever holds the Lease was told to abort as well."""
+INSISTS_S = 15.0
+"""How long what may pass (no answer, an overloaded server) is tried again: an abort is typed when things
+break, and may be done twice."""
 STUCK_S = 10.0
 """How long an executor that lost its Lease may still be in the middle of a write."""
 
@@ -78,7 +87,7 @@ def abort(
     from rolloutsim.live.inbox import Verb
 
     with connected(kubeconfig, context, namespace, impersonate) as site:
-        if argo.follows(site, name):
+        if _insisted(lambda: argo.follows(site, name)):
             raise typer.Exit(int(argo.command(site, name, Verb.ABORT)))
         raise typer.Exit(int(_aborted(site, name, reason, journal)))
 
@@ -91,7 +100,7 @@ def _aborted(site: Site, name: str, reason: str, journal: Path | None) -> Exit:
     from rolloutsim.live.plan import underway
     from rolloutsim.live.standing import holder_of
 
-    about = subject(site.api, site.namespace, name)
+    about = _insisted(lambda: subject(site.api, site.namespace, name))
     status = about.state.status
     say(f"{name} in namespace {site.namespace} of {site.context} ({site.server})")
     if not status.abort and not underway(about.state):
@@ -101,16 +110,15 @@ def _aborted(site: Site, name: str, reason: str, journal: Path | None) -> Exit:
             Exit.FAILED,
         )
     lines = rollback_lines(site.api, about.policy, site.namespace, about.state, site.kubectl)
-    say("by hand:")
-    for line in lines:
-        say(f"  {line}")
+    if lines:
+        say("\n  ".join(("by hand:", *lines)))
     if status.abort and deadline(about.policy, about.state) is None and _back(site, about):
         typer.echo(f"aborted already: {status.stable} serves everybody")
         return Exit.FINE
     command = Command(Verb.ABORT, f"{whoami()}: {reason}" if reason else whoami())
     if not status.abort:
-        ask(site.api, about, command)
-    holder = holder_of(site.api, site.namespace, name, now_ms())
+        _insisted(lambda: ask(site.api, about, command))
+    holder = _insisted(lambda: holder_of(site.api, site.namespace, name, now_ms()))
     if holder is not None and holder.alive:
         say(f"asked {holder.identity}, which executes it")
         if wait_for(site.api, about, command, OBEYS_S) is Heard.OBEYED and _back_soon(site, about, OBEYS_S):
@@ -120,20 +128,31 @@ def _aborted(site: Site, name: str, reason: str, journal: Path | None) -> Exit:
     return _by_itself(site, about, command, holder, journal)
 
 
+def _problem(site: Site, about: Subject) -> str:
+    """What is wrong with the objects, in words; "" if that cannot be told."""
+    from rolloutsim.live.standing import standing
+
+    try:
+        return standing(site.api, about.namespace, about.name, now_ms()).problem
+    except ExecutorError:
+        return ""
+
+
 def _by_itself(
     site: Site, about: Subject, command: object, holder: Holder | None, journal: Path | None
 ) -> Exit:
     """Take the Lease and execute the abort here."""
-    from rolloutsim.live.inbox import Command
+    from rolloutsim.live.inbox import Command, Verb
 
     assert isinstance(command, Command)
     directory = journal_directory(journal, about.namespace, about.name)
-    commands = () if about.state.status.abort else (command,)
     manner = Manner(
         journal=directory if _writable(directory) else None,
         measures=False,
         plain=True,
-        commands=commands,
+        timeout_s=BACK_S,
+        # an abort that was heard, and then paused by a person, still has pods to take away
+        commands=(Command(Verb.RESUME, whoami()),) if about.state.facts.paused else (),
         patience_ms=LEASE_PATIENCE_MS,
         permit={"how": "abort", "who": command.actor},
     )
@@ -142,8 +161,9 @@ def _by_itself(
         _evicted(site, about)
     elif holder is not None:
         say("waiting until its Lease has run out (15 s)")
+    said = partial(_said, site, about)
     try:
-        code = execute(site, about.namespace, about.name, None, manner)
+        return _insisted(lambda: execute(site, about.namespace, about.name, None, manner, said))
     except ExecutorError as error:
         if _back_soon(site, about, 0.0):
             typer.echo(f"aborted: {about.state.status.stable} serves everybody")
@@ -152,8 +172,47 @@ def _by_itself(
             raise
         say(f"{error}; it is put out, and gets {STUCK_S:.0f} s to notice")
         time.sleep(STUCK_S)
-        code = execute(site, about.namespace, about.name, None, manner)
-    return Exit.FINE if code is Exit.FAILED else code
+        return execute(site, about.namespace, about.name, None, manner, said)
+
+
+def _insisted(call: Callable[[], Answer]) -> Answer:
+    """The answer of ``call``; a cluster that does not answer is asked again for a while."""
+    from rolloutsim.live.port import Throttled, Unknown, Unreachable
+
+    ends = time.monotonic() + INSISTS_S  # noqa: TID251 - how long to try decides nothing
+    told = False
+    while True:
+        try:
+            return call()
+        except (Throttled, Unknown, Unreachable) as error:
+            if time.monotonic() >= ends:  # noqa: TID251
+                raise ExecutorError(f"{error}; abort again, it may be done twice") from None
+            if not told:
+                say(f"{error}; it is tried for {INSISTS_S:g} s")
+            told = True
+            time.sleep(1.0)
+
+
+def _said(
+    site: Site, about: Subject, name: str, stands: Ending, stopped: Exit | None, executor: Executor
+) -> Exit:
+    """How the abort ended here, in one line."""
+    from rolloutsim.live.executor import Ending
+
+    status = executor.loop.session.state.status
+    if stands is Ending.ABORTED:
+        typer.echo(f"aborted: {status.stable} serves everybody; {status.message}")
+        return Exit.FINE
+    if _back_soon(site, about, 0.0):
+        typer.echo(
+            f"aborted: {status.stable} serves everybody; {status.current} keeps its pods until they are due: "
+            f"rolloutsim resume {name} ends them"
+        )
+        return Exit.FINE
+    why = "interrupted" if stopped is Exit.INTERRUPTED else f"{BACK_S:g} s have passed"
+    problem = _problem(site, about) or "what is said above could not be done"
+    say(f"error: {why} and not everybody is back on {status.stable}: {problem}; then abort again")
+    return stopped if stopped is Exit.INTERRUPTED else Exit.CLUSTER
 
 
 def _evicted(site: Site, about: Subject) -> bool:
@@ -207,7 +266,8 @@ def _back(site: Site, about: Subject) -> bool:
     if any(services.get(role, status.stable) != status.stable for role in (Role.STABLE, Role.ACTIVE)):
         return False
     weighed = routed.weighed
-    return weighed.weight in (0, None) and weighed.verified is not False
+    weight = weighed.weight if isinstance(policy.strategy, Canary) else 0
+    return weight == 0 and weighed.verified is not False
 
 
 def _writable(directory: Path) -> bool:

@@ -15,9 +15,10 @@ from rolloutsim.errors import ExecutorError
 if TYPE_CHECKING:
     from rolloutsim.cli.manner import Manner
     from rolloutsim.engine import State
-    from rolloutsim.live.executor import Executor, Turn
+    from rolloutsim.live.executor import Executor
     from rolloutsim.live.exporter import Exporter
     from rolloutsim.live.journal import Journal
+    from rolloutsim.live.surroundings import Turn
     from rolloutsim.live.telling import DecisionLog, EventWriter
     from rolloutsim.policy.model import Policy
 

@@ -101,7 +101,10 @@ def _cluster_errors() -> Iterator[None]:
     try:
         yield
     except ExecutorError as error:
-        fail(str(error), Exit.CLUSTER)
+        from rolloutsim.live.port import Unknown
+
+        way = "; look with rolloutsim status before you ask again" if isinstance(error, Unknown) else ""
+        fail(f"{error}{way}", Exit.CLUSTER)
 
 
 def say(text: str) -> None:

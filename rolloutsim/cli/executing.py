@@ -19,10 +19,11 @@ from rolloutsim.cli.cluster import Exit, Site, say
 if TYPE_CHECKING:
     from rolloutsim.cli.manner import Manner
     from rolloutsim.engine import State
-    from rolloutsim.live.executor import Ending, Executor, Surroundings
+    from rolloutsim.live.executor import Ending, Executor
     from rolloutsim.live.inbox import Inbox
     from rolloutsim.live.journal import Journal
     from rolloutsim.live.release import Release
+    from rolloutsim.live.surroundings import Surroundings
     from rolloutsim.policy.model import Policy
 
 __all__ = ["execute", "holder_name", "open_journal", "stopping"]
@@ -33,8 +34,18 @@ def holder_name() -> str:
     return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
 
 
-def execute(site: Site, namespace: str, name: str, release: Release | None, manner: Manner) -> Exit:
+def execute(
+    site: Site,
+    namespace: str,
+    name: str,
+    release: Release | None,
+    manner: Manner,
+    say_end: Callable[[str, Ending, Exit | None, Executor], Exit] | None = None,
+) -> Exit:
     """Take the Lease, begin, run to the end, and say how it ended. Ctrl-C leaves the rollout where it is.
+
+    ``say_end`` says it in another way: it is given the name, how the rollout stands, why the executor was
+    stopped (None: it was not), and the executor.
 
     Raises
     ------
@@ -60,7 +71,7 @@ def execute(site: Site, namespace: str, name: str, release: Release | None, mann
         except KeyboardInterrupt:
             say(f"interrupted; see rolloutsim status {name}")
             return Exit.INTERRUPTED
-    return _ended(name, stands, stopped, executor)
+    return (say_end or _ended)(name, stands, stopped.code, executor)
 
 
 def _over(manner: Manner) -> Callable[[Policy, State, int | None], bool] | None:
@@ -79,7 +90,7 @@ def _surroundings(
     site: Site, namespace: str, name: str, manner: Manner, audience: Audience, inbox: Inbox
 ) -> Surroundings:
     from rolloutsim.live.clock import SystemClock
-    from rolloutsim.live.executor import Surroundings, instruments
+    from rolloutsim.live.surroundings import Surroundings, instruments
 
     known = instruments(site.api, namespace, name, manner.servers)
     if not manner.measures:
@@ -170,7 +181,7 @@ def stopping(executor: Stoppable, timeout_s: float | None) -> Iterator[_Stop]:
             signal.signal(number, handler)
 
 
-def _ended(name: str, stands: Ending, stop: _Stop, executor: Executor) -> Exit:
+def _ended(name: str, stands: Ending, stopped: Exit | None, executor: Executor) -> Exit:
     """Say how it ended, in one line on standard output."""
     from rolloutsim.live.executor import Ending
 
@@ -184,10 +195,10 @@ def _ended(name: str, stands: Ending, stop: _Stop, executor: Executor) -> Exit:
         return Exit.FAILED
     where = f"step {status.step_index}" if status.step_index is not None else str(status.phase)
     ways = f"go on with: rolloutsim resume {name}; roll back with: rolloutsim abort {name}"
-    if stop.code is not None:
-        why = "no time left" if stop.code is Exit.TIMEOUT else "interrupted"
+    if stopped is not None:
+        why = "no time left" if stopped is Exit.TIMEOUT else "interrupted"
         sys.stdout.write(f"{why} at {where}: {name} stays as it is; {ways}\n")
-        return stop.code
+        return stopped
     verb = "unpause" if state.facts.paused else "promote"
     said = f": {status.message}" if status.message else ""
     sys.stdout.write(f"waiting at {where}{said}; rolloutsim {verb} {name}, then resume; or abort\n")

@@ -43,10 +43,10 @@ from rolloutsim.cli.manner import (
     servers,
 )
 from rolloutsim.cli.plan import Images, TemplateFile
-from rolloutsim.errors import InputError
+from rolloutsim.errors import InputError, Position
 
 if TYPE_CHECKING:
-    from rolloutsim.live.inbox import Command
+    from rolloutsim.live.inbox import Verb
     from rolloutsim.live.plan import Plan
     from rolloutsim.live.state import Saved
 
@@ -220,12 +220,12 @@ def resume(
         timeout_s=seconds(timeout),
     )
     with connected(kubeconfig, context, namespace, impersonate) as site:
-        from rolloutsim.live.standing import never_executed
+        from rolloutsim.live.standing import left_over, never_executed
         from rolloutsim.live.state import StateStore
 
         found = StateStore(site.api, site.namespace, name).read()
         if found is None:
-            raise never_executed(name, site.namespace)
+            raise never_executed(name, site.namespace, left_over(site.api, site.namespace, name))
         say(f"{name} in namespace {site.namespace} of {site.context} ({site.server})")
         manner = replace(manner, journal=journal_directory(journal, site.namespace, name))
         raise typer.Exit(int(resumed(site, site.namespace, name, found, manner, accept_drift=accept_drift)))
@@ -242,11 +242,11 @@ def resumed(
     from rolloutsim.live.release import release_of
     from rolloutsim.live.standing import holder_of
 
-    commands = _left_there(found)
+    asked = _left_there(found)
     if found.state is not None and found.plan:
         release, _ = release_of(found.plan)
         policy, state = release.policy, found.state
-        if not commands and state.facts.asked == release.revision:
+        if not asked and state.facts.asked == release.revision:
             stands = ending(policy, state, deadline(policy, state))
             if stands is Ending.PROMOTED:
                 typer.echo(f"promoted: {state.status.stable} is stable; nothing is left to do")
@@ -259,7 +259,7 @@ def resumed(
         differences = drift(site.api, policy, namespace, state)
         for difference in differences:
             say(f"changed meanwhile: {difference}")
-        if differences and not accept_drift and not any(c.verb == "abort" for c in commands):
+        if differences and not accept_drift and "abort" not in asked:
             fail(
                 f"the cluster is not as {name} was left; rolloutsim abort {name}, or resume with "
                 "--accept-drift",
@@ -277,20 +277,17 @@ def resumed(
         namespace,
         name,
         None,
-        replace(manner, commands=commands, patience_ms=LEASE_PATIENCE_MS, permit=record),
+        replace(manner, patience_ms=LEASE_PATIENCE_MS, permit=record),
     )
 
 
-def _left_there(found: Saved) -> tuple[Command, ...]:
+def _left_there(found: Saved) -> set[Verb]:
     """What people asked for and nobody has heard."""
-    from rolloutsim.live.inbox import Command, Verb
+    from rolloutsim.live.inbox import Verb
     from rolloutsim.live.memory import command_of
 
-    commands = []
-    if found.abort:
-        commands.append(Command(Verb.ABORT, found.abort_reason))
     left = command_of(found.command) if found.command else None
-    return tuple(commands if left is None else [*commands, left])
+    return {*([Verb.ABORT] if found.abort else []), *([left.verb] if left is not None else [])}
 
 
 def _read_plan(what: str) -> Plan | None:
@@ -307,6 +304,10 @@ def _read_plan(what: str) -> Plan | None:
     try:
         content = json.loads(text)
     except ValueError:
+        if '"kind": "Plan"' in text:
+            raise InputError(
+                "the plan is not whole", at=Position(what), fix="make it again with rolloutsim plan"
+            ) from None
         return None
     if not isinstance(content, dict) or content.get("kind") != "Plan":
         return None

@@ -6,6 +6,7 @@ the save that contains it, so that it is known to have been heard.
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from rolloutsim.live.memory import command_json, command_of
 from rolloutsim.live.plan import underway
 from rolloutsim.live.port import ApiError, Kubernetes
 from rolloutsim.live.release import release_of
-from rolloutsim.live.standing import never_executed
+from rolloutsim.live.standing import left_over, never_executed
 from rolloutsim.live.state import Saved, StateStore
 from rolloutsim.policy.model import Canary, Policy
 
@@ -55,7 +56,7 @@ def subject(api: Kubernetes, namespace: str, name: str) -> Subject:
     """
     found = StateStore(api, namespace, name).read()
     if found is None or found.state is None or not found.plan:
-        raise never_executed(name, namespace)
+        raise never_executed(name, namespace, left_over(api, namespace, name))
     release, _ = release_of(found.plan)
     return Subject(name, namespace, found, found.state, release.policy)
 
@@ -69,7 +70,11 @@ def pointless(about: Subject, verb: Verb) -> str:
     if verb is Verb.ABORT and status.abort:
         return f"{about.name} is aborted already; {stable} serves everybody"
     if verb is Verb.RESUME:
-        return "" if state.facts.paused else f"{about.name} was not paused by a person"
+        left = command_of(about.saved.command) if about.saved.command else None
+        paused = state.facts.paused or (left is not None and left.verb is Verb.PAUSE)
+        return (
+            "" if paused else f"{about.name} was not paused by a person; promote ends a pause of its policy"
+        )
     if verb is Verb.PAUSE and state.facts.paused:
         return f"{about.name} is paused already"
     if verb is Verb.PROMOTE_FULL and status.abort and status.current != stable:
@@ -88,17 +93,22 @@ def pointless(about: Subject, verb: Verb) -> str:
 def ask(api: Kubernetes, about: Subject, command: Command) -> None:
     """Leave a command in the ConfigMap. One that was left before and not heard is replaced.
 
+    An abort ends a person's pause too: while that lasts nothing is scaled, and what is aborted would keep
+    its pods.
+
     Raises
     ------
     ExecutorError : the rollout is gone, or the cluster refuses.
     """
     store = StateStore(api, about.namespace, about.name)
     if command.verb is Verb.ABORT:
-        there = store.ask_abort(command.actor)
+        paused = about.state.facts.paused
+        then = Command(Verb.RESUME, command.actor, f"abort {secrets.token_hex(8)}") if paused else None
+        there = store.ask_abort(command.actor, command_json(then) if then else "")
     else:
         there = store.ask(command_json(command))
     if not there:
-        raise never_executed(about.name, about.namespace)
+        raise never_executed(about.name, about.namespace, left_over(api, about.namespace, about.name))
 
 
 def wait_for(

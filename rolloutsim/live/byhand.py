@@ -23,6 +23,7 @@ def rollback_lines(
 ) -> tuple[str, ...]:
     """What puts traffic and pods back, in the order in which it is safe. Missing objects give no line.
 
+    Nor does anything while no Deployment holds the stable revision: users would be sent to nobody.
     ``kubectl`` is the command with the flags that say which cluster.
     """
     slots, router = SlotPair(api, policy, namespace), router_for(api, policy, namespace)
@@ -30,6 +31,8 @@ def rollback_lines(
     lines: list[str] = []
     if status.stable:
         lines += _tried(lambda: slots.kubectl(status.stable, state.facts.replicas))
+        if not lines:
+            return ()
     if isinstance(policy.strategy, Canary) and policy.strategy.routing is not None:
         lines += _tried(lambda: router.kubectl_weight(0))
     for role in service_names(policy):

@@ -8,7 +8,7 @@ so that they need no connection to this process; `Executor.inbox` takes those of
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from enum import StrEnum
 from functools import partial
 from typing import Any
@@ -21,37 +21,33 @@ from rolloutsim.engine import (
     start,
 )
 from rolloutsim.errors import ExecutorError
-from rolloutsim.live.clock import Clock, counted_s
+from rolloutsim.live.clock import counted_s
 from rolloutsim.live.cluster import ClusterTraffic, ClusterWorkload
 from rolloutsim.live.complaints import DEAF_MS, Complaints
 from rolloutsim.live.hands import Doings, Hands, Onlooker, Renewing
 from rolloutsim.live.inbox import Inbox
-from rolloutsim.live.jobs import JobRunner
-from rolloutsim.live.journal import Journal, manifest_of
-from rolloutsim.live.lease import DURATION_S, Fenced, Lease, LeaseLost
-from rolloutsim.live.loop import Loop, Memory, Notes
-from rolloutsim.live.measure import Instrument, Measurer
+from rolloutsim.live.journal import manifest_of
+from rolloutsim.live.lease import Fenced, Lease, LeaseLost
+from rolloutsim.live.loop import Loop, Memory
+from rolloutsim.live.measure import Measurer
 from rolloutsim.live.memory import ClusterMemory, NoMemory
 from rolloutsim.live.observer import Observer
 from rolloutsim.live.port import LEASE, ApiError, Kubernetes, Object, Ref
 from rolloutsim.live.prediction import Prediction
-from rolloutsim.live.queries import PrometheusQueries, WebChecks
 from rolloutsim.live.recovery import snapshot, take_up
 from rolloutsim.live.reflector import Reflector
 from rolloutsim.live.release import Release, release_of
 from rolloutsim.live.routers import router_for
 from rolloutsim.live.secrets import ClusterSecrets
 from rolloutsim.live.state import OWNER_LABEL, Saved, StateStore
+from rolloutsim.live.surroundings import Surroundings, Turn
 from rolloutsim.live.target import Target
 from rolloutsim.live.traffic_probe import Prober
 from rolloutsim.live.workload import SlotPair
 from rolloutsim.policy import digest
-from rolloutsim.policy.gated import GatedCounts
-from rolloutsim.policy.model import Canary, JobProvider, Policy, PrometheusProvider, WebProvider
-from rolloutsim.prometheus import Server
-from rolloutsim.session import Entry
+from rolloutsim.policy.model import Canary, Policy
 
-__all__ = ["Ending", "Executor", "Surroundings", "Turn", "ending", "instruments"]
+__all__ = ["Ending", "Executor", "ending"]
 
 LOOK_AGAIN_MS = 2_000
 """Between two attempts to get a Lease that another executor holds."""
@@ -76,59 +72,6 @@ def ending(policy: Policy, state: State, due: int | None) -> Ending:
     if due is not None:
         return Ending.GOING_ON
     return Ending.ABORTED if state.status.abort else Ending.PROMOTED
-
-
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """One wake of the executor.
-
-    ``took_s`` : from hearing what waited to being at rest: decided, written and saved.
-    ``decided`` : the engine's deadline had come, so that it decided.
-    ``waits_since`` : the time in ms at which it began to wait for a person; None: it waits for nobody.
-    """
-
-    took_s: float
-    decided: bool
-    waits_since: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """Everything of a process that an executor needs.
-
-    clock : the time from a state's own time on, see `rolloutsim.live.clock.SystemClock`.
-    elapsed_ms : counts on whatever happens to the machine's clock; the Lease runs by it.
-    journal : opens the journal of this process, given its manifest.
-    instruments : see `instruments`.
-    holder : the identity of this process, unlike any other's.
-    probes : whether it may send requests to see that traffic moves; an abort does without.
-    heard : told every journal entry; ``note``: told in words what no entry says; ``turned``: every `Turn`.
-    """
-
-    clock: Callable[[int], Clock]
-    elapsed_ms: Callable[[], int]
-    journal: Callable[[Mapping[str, Any]], Journal]
-    instruments: Mapping[type[Any], Instrument]
-    holder: str
-    inbox: Inbox = field(default_factory=Inbox)
-    heard: Callable[[Entry], object] = lambda entry: None
-    note: Notes = lambda sentence: None
-    turned: Callable[[Turn], object] = lambda turn: None
-    lease_s: int = DURATION_S
-    probes: bool = True
-
-
-def instruments(
-    api: Kubernetes, namespace: str, rollout: str, servers: Mapping[str, Server]
-) -> dict[type[Any], Instrument]:
-    """What takes the measurements of a rollout; ``servers`` as `PrometheusQueries` has them."""
-    queries = PrometheusQueries(servers)
-    return {
-        PrometheusProvider: queries,
-        GatedCounts: queries,
-        WebProvider: WebChecks(),
-        JobProvider: JobRunner(api, namespace, {OWNER_LABEL: rollout}),
-    }
 
 
 class Executor:
@@ -238,6 +181,9 @@ class Executor:
         self._probe(asked)
         take_up(self.loop)
         self._ask(asked)
+        if found is not None and isinstance(memory, ClusterMemory):
+            # what people asked for while nobody executed it; the save that obeys it takes it away
+            memory.notice(found)
         self._watch(memory)
 
     def _asked(

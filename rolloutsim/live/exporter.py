@@ -14,8 +14,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from rolloutsim.engine import Phase, State
 from rolloutsim.errors import ExecutorError
 from rolloutsim.live.decisions import Decided, Judged
-from rolloutsim.live.executor import Turn
 from rolloutsim.live.prediction import number_in
+from rolloutsim.live.surroundings import Turn
 
 __all__ = ["Exporter", "MetricsServer"]
 

@@ -104,6 +104,9 @@ class HttpKubernetes:
     # --- reads ------------------------------------------------------------------------------------
 
     def get(self, ref: Ref) -> Object:
+        if not ref.name:
+            # the path of all objects of the kind: the answer would be a list
+            raise NotFound(f"no {ref.kind.resource} has an empty name", code=404, reason="NotFound")
         return self._read(f"get {ref}", ref.kind.path(ref.namespace, ref.name), {})
 
     def list(self, kind: Kind, namespace: str = "", *, labels: str = "", fields: str = "") -> Listing:
@@ -199,7 +202,8 @@ class HttpKubernetes:
             else:
                 if response.status_code < 500:
                     return _body(response, what, Unreachable)
-                failure = Unreachable(_said(response, what), code=response.status_code)
+                way = "; it is in trouble itself: try again, and see kubectl get --raw /readyz"
+                failure = Unreachable(_said(response, what) + way, code=response.status_code)
             if attempt + 1 < READ_ATTEMPTS:
                 self._wait(FIRST_PAUSE_S * 2**attempt)
         raise failure

@@ -5,7 +5,7 @@ It needs no executor, no journal and no metrics server.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -21,17 +21,27 @@ from rolloutsim.live.executor import Ending, ending
 from rolloutsim.live.journal import API_VERSION
 from rolloutsim.live.memory import command_of
 from rolloutsim.live.plan import underway
-from rolloutsim.live.port import LEASE, Kubernetes, NotFound, Ref, Refused
+from rolloutsim.live.port import DEPLOYMENT, LEASE, ApiError, Kubernetes, NotFound, Ref, Refused
 from rolloutsim.live.prediction import Prediction, released_ms
 from rolloutsim.live.release import Release, release_of
 from rolloutsim.live.routers import Routed, router_for
 from rolloutsim.live.slots import Objects, holding
-from rolloutsim.live.state import Saved, StateStore
+from rolloutsim.live.state import OWNER_LABEL, Saved, StateStore
 from rolloutsim.live.workload import SlotPair, look
 from rolloutsim.policy import digest
 from rolloutsim.policy.model import Canary, Policy
 
-__all__ = ["Gate", "Holder", "Pods", "Standing", "Stands", "holder_of", "never_executed", "standing"]
+__all__ = [
+    "Gate",
+    "Holder",
+    "Pods",
+    "Standing",
+    "Stands",
+    "holder_of",
+    "left_over",
+    "never_executed",
+    "standing",
+]
 
 SKEW_MS = 2_000
 """How far two machines' clocks may differ before a Lease looks expired that is not."""
@@ -122,12 +132,26 @@ class Standing:
         return {"apiVersion": API_VERSION, "kind": "RolloutStatus", **asdict(self)}
 
 
-def never_executed(name: str, namespace: str) -> ExecutorError:
-    """There is no such rollout."""
+def never_executed(name: str, namespace: str, left: Sequence[str] = ()) -> ExecutorError:
+    """There is no such rollout; ``left`` are objects that carry its name all the same."""
+    if left:
+        return ExecutorError(
+            f"the state of {name} in the namespace {namespace} was deleted, but {' and '.join(left)} still "
+            f"carry its name; begin the same release again with rolloutsim run, then rolloutsim abort {name}"
+        )
     return ExecutorError(
         f"no rollout {name} was ever executed in the namespace {namespace}; name another, "
         "or pass -n NAMESPACE"
     )
+
+
+def left_over(api: Kubernetes, namespace: str, name: str) -> tuple[str, ...]:
+    """Deployments that a rollout of this name has marked; none if they cannot be listed."""
+    try:
+        found = api.list(DEPLOYMENT, namespace, labels=f"{OWNER_LABEL}={name}").items
+    except ApiError:
+        return ()
+    return tuple(str(Ref(DEPLOYMENT, namespace, body["metadata"]["name"])) for body in found)
 
 
 def holder_of(api: Kubernetes, namespace: str, name: str, now_ms: int) -> Holder | None:
@@ -156,7 +180,7 @@ def standing(api: Kubernetes, namespace: str, name: str, now_ms: int) -> Standin
     """
     found = StateStore(api, namespace, name).read()
     if found is None:
-        raise never_executed(name, namespace)
+        raise never_executed(name, namespace, left_over(api, namespace, name))
     if not found.plan:
         return Standing(name, namespace, Stands.NOT_BEGUN, found.policy_digest, asked=_asked(found))
     release, _ = release_of(found.plan)
@@ -180,6 +204,11 @@ def _standing(
     objects = look(api, tuple(dict.fromkeys((*slots.refs, *router.watches))))
     routed, two = router.read(objects), slots.read(objects)
     problems = [routed.problem]
+    if status.stable and holding(two, status.stable) is None:
+        names = " nor ".join(str(ref) for ref in slots.refs)
+        problems.append(
+            f"neither {names} holds the stable revision {status.stable}; apply the one that did as it was"
+        )
     if underway(state):
         problems.append(_occupied(slots, objects, state))
         problems.append(_unproved(release, routed, state))

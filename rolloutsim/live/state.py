@@ -141,9 +141,13 @@ class StateStore:
 
         return settled(attempt)
 
-    def ask_abort(self, reason: str = "") -> bool:
-        """Ask whoever executes the rollout to abort it; False: there is no such rollout. Needs no Lease."""
-        return self._ask({"abort": "true", "abortReason": reason})
+    def ask_abort(self, reason: str = "", then: str = "") -> bool:
+        """Ask whoever executes the rollout to abort it; False: there is no such rollout. Needs no Lease.
+
+        ``then`` is a command to be heard right after it. What was asked before and nobody heard is void: a
+        pause would keep the pods of what is aborted.
+        """
+        return self._ask({"abort": "true", "abortReason": reason, "command": then})
 
     def ask(self, command: str) -> bool:
         """Leave a command (JSON text) for the executor; the last one stands. False: no such rollout."""

@@ -204,6 +204,9 @@ class SlotPair:
     def _scale(self, revision: str, replicas: int) -> Slot:
         objects = look(self.api, self.refs)
         slot = holding(self.read(objects), revision)
+        if slot is None and not replicas:
+            # somebody deleted its Deployment, or filled it with another revision: no pods is what it has
+            return Slot(self.refs[0])
         if slot is None:
             raise Refused(
                 f"no slot of {self._policy.name} holds the revision {revision}; see rolloutsim status"
@@ -217,8 +220,7 @@ class SlotPair:
 
     def remove(self, revision: str) -> Slot:
         """Scale a revision to 0; its slot keeps the template until the next one goes in."""
-        slot = holding(self.now(), revision)
-        return Slot(self.refs[0]) if slot is None else self.scale(revision, 0)
+        return self.scale(revision, 0)
 
     def clean_up(self) -> bool:
         """Delete the second slot if it is our copy and has no pods; whether it is gone."""

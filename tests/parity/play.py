@@ -12,7 +12,7 @@ from typing import Any
 
 from rolloutsim.engine import ReleaseAsked, State, start
 from rolloutsim.lab import Server as Lab
-from rolloutsim.live.executor import Executor, Surroundings
+from rolloutsim.live.executor import Executor
 from rolloutsim.live.hands import Doings, Hands
 from rolloutsim.live.inbox import Verb
 from rolloutsim.live.journal import FileJournal
@@ -22,6 +22,7 @@ from rolloutsim.live.measure import Measurer
 from rolloutsim.live.port import Kubernetes
 from rolloutsim.live.queries import PrometheusQueries
 from rolloutsim.live.release import Release
+from rolloutsim.live.surroundings import Surroundings
 from rolloutsim.policy.gated import GatedCounts
 from rolloutsim.policy.model import Policy, PrometheusProvider
 from rolloutsim.prometheus import Server

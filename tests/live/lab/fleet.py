@@ -29,12 +29,13 @@ from rolloutsim.engine import (
 )
 from rolloutsim.lab.demo import deployment, route, service
 from rolloutsim.live.clock import SystemClock, elapsed_ms
-from rolloutsim.live.executor import Ending, Executor, Surroundings, instruments
+from rolloutsim.live.executor import Ending, Executor
 from rolloutsim.live.journal import FileJournal
 from rolloutsim.live.kubeconfig import load_access
 from rolloutsim.live.kubernetes import HttpKubernetes
 from rolloutsim.live.port import DEPLOYMENT, HTTP_ROUTE, INGRESS, SERVICE, Kubernetes, Object, Ref
 from rolloutsim.live.release import Release
+from rolloutsim.live.surroundings import Surroundings, instruments
 from rolloutsim.policy.load import load_policy_text
 from rolloutsim.policy.model import Policy
 from rolloutsim.prometheus import Server

@@ -15,13 +15,14 @@ from rolloutsim.engine import Action, Event, Observation, State, from_json
 from rolloutsim.errors import ExecutorError
 from rolloutsim.lab import Server
 from rolloutsim.live.clock import SystemClock, elapsed_ms
-from rolloutsim.live.executor import Ending, Executor, Surroundings
+from rolloutsim.live.executor import Ending, Executor
 from rolloutsim.live.inbox import Command, Verb
 from rolloutsim.live.journal import FileJournal, beginning_of, joined
 from rolloutsim.live.kubernetes import HttpKubernetes
 from rolloutsim.live.memory import command_json
 from rolloutsim.live.release import Release
 from rolloutsim.live.state import StateStore
+from rolloutsim.live.surroundings import Surroundings
 from rolloutsim.policy.load import load_policy_text
 from rolloutsim.policy.model import Policy
 from rolloutsim.session import Entry, replay

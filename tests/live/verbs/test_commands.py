@@ -75,6 +75,9 @@ def test_abort_acts_where_nobody_executes(shop: Stage) -> None:
     assert aborted.exit_code == 0, aborted.output
     back(shop)
     assert shop.replicas() == {"api-a": 2, "api-b": 0}
+    # heard once, and nothing of it is left for whoever executes the next release
+    assert aborted.output.count("abort asked by") == 1
+    assert "abort" not in shop.ground.get("ConfigMap", "rolloutsim-api")["data"]
 
 
 def test_abort_prints_what_to_type_by_hand(shop: Stage) -> None:

@@ -28,11 +28,11 @@ from rolloutsim.engine import (
 )
 from rolloutsim.errors import InputError
 from rolloutsim.live.decisions import Decided, decided, entries_of
-from rolloutsim.live.executor import Turn
 from rolloutsim.live.exporter import Exporter
 from rolloutsim.live.port import DEPLOYMENT
 from rolloutsim.live.prediction import Band, Expected, Foreseen, GateBand, Prediction, band_at, band_text
 from rolloutsim.live.preview import differences, fingerprint
+from rolloutsim.live.surroundings import Turn
 from rolloutsim.live.telling import DecisionLog, Teller
 from rolloutsim.live.template import field_values, template_in, with_images
 from rolloutsim.policy import load_policy
