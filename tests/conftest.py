@@ -1,4 +1,4 @@
-"""What more than one folder of tests reads; the option ``--kubeconfig`` is `rolloutsim.live.pytest_option`'s."""
+"""What more than one folder of tests reads; `rolloutsim.live.pytest_option` adds ``--kubeconfig``."""
 
 from __future__ import annotations
 
