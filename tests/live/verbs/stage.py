@@ -266,7 +266,8 @@ class Stage:
         """Wait until something holds."""
         ends = time.monotonic() + timeout_s
         while not condition():
-            ended = bool(self.started) and self.started[-1].poll() is not None and not condition()
+            over = bool(self.started) and all(one.poll() is not None for one in self.started)
+            ended = over and not condition()
             if ended or time.monotonic() > ends:
                 said = "\n".join(self.errors(process) for process in self.started)
                 raise AssertionError(f"waited in vain until {what}\n{said}")
