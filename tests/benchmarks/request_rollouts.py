@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 import rolloutsim as rs
 from rolloutsim.policy import load_policy_text
 from rolloutsim.sim import run
-from rolloutsim.sim.dataplane import Scrapes
 from rolloutsim.sim.requests.fidelity import RequestDataPlane
 from rolloutsim.sim.requests.layout import STARTED
 from rolloutsim.sim.requests.model import Client, Endpoint, Fidelity, Pods, Requests
@@ -53,23 +54,29 @@ def without_queries(scenario: Scenario) -> tuple[rs.Policy, rs.Scenario]:
 
 
 class Spent:
-    """CPU seconds that requests and scrapes take, while this is in force."""
+    """CPU seconds in the data plane, while this is in force: requests, scrapes, and new routes and pods."""
+
+    CALLS = ("advance", "change", "set_pods")
 
     def __enter__(self) -> Spent:
         self.seconds = 0.0
-        self._advance = advance = RequestDataPlane.advance
-
-        def timed(plane: RequestDataPlane, until_ms: int) -> Scrapes | None:
-            start = time.process_time()
-            scrapes = advance(plane, until_ms)
-            self.seconds += time.process_time() - start
-            return scrapes
-
-        RequestDataPlane.advance = timed  # type: ignore[method-assign]
+        self._own = {name: getattr(RequestDataPlane, name) for name in self.CALLS}
+        for name, call in self._own.items():
+            setattr(RequestDataPlane, name, self._timed(call))
         return self
 
+    def _timed(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        def timed(*args: Any, **kwargs: Any) -> Any:
+            start = time.process_time()
+            found = call(*args, **kwargs)
+            self.seconds += time.process_time() - start
+            return found
+
+        return timed
+
     def __exit__(self, *_: object) -> None:
-        RequestDataPlane.advance = self._advance  # type: ignore[method-assign]
+        for name, call in self._own.items():
+            setattr(RequestDataPlane, name, call)
 
 
 def _play(policy: rs.Policy, scenario: rs.Scenario, seed: int) -> tuple[float, float, int]:
