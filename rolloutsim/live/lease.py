@@ -19,14 +19,11 @@ from rolloutsim.live.port import (
     LEASE,
     AlreadyExists,
     Conflict,
-    Kind,
     Kubernetes,
-    Listing,
     NotFound,
     Object,
     Ref,
     Refused,
-    Watch,
 )
 from rolloutsim.live.writes import version_of
 
@@ -211,31 +208,7 @@ class Fenced:
     def __init__(self, api: Kubernetes, check: Callable[[], None]) -> None:
         self._api = api
         self._check = check
-
-    def get(self, ref: Ref) -> Object:
-        return self._api.get(ref)
-
-    def list(self, kind: Kind, namespace: str = "", *, labels: str = "", fields: str = "") -> Listing:
-        return self._api.list(kind, namespace, labels=labels, fields=fields)
-
-    def watch(
-        self,
-        kind: Kind,
-        namespace: str = "",
-        *,
-        resource_version: str,
-        timeout_s: int = 300,
-        labels: str = "",
-        fields: str = "",
-    ) -> Watch:
-        return self._api.watch(
-            kind,
-            namespace,
-            resource_version=resource_version,
-            timeout_s=timeout_s,
-            labels=labels,
-            fields=fields,
-        )
+        self.get, self.list, self.watch = api.get, api.list, api.watch
 
     def create(self, ref: Ref, body: Object, *, dry_run: bool = False) -> Object:
         self._check()

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rolloutsim.live.port import INGRESS, Kind, Kubernetes, Listing, NotFound, Object, Ref, Watch
+from rolloutsim.live.port import INGRESS, Kind, Kubernetes, NotFound, Object, Ref
 from rolloutsim.live.release import Release
 from rolloutsim.live.routers import router_for
 from rolloutsim.live.workload import SlotPair
@@ -40,31 +40,7 @@ class DryRun:
     def __init__(self, api: Kubernetes) -> None:
         self._api = api
         self.written: list[tuple[Ref, Object]] = []
-
-    def get(self, ref: Ref) -> Object:
-        return self._api.get(ref)
-
-    def list(self, kind: Kind, namespace: str = "", *, labels: str = "", fields: str = "") -> Listing:
-        return self._api.list(kind, namespace, labels=labels, fields=fields)
-
-    def watch(
-        self,
-        kind: Kind,
-        namespace: str = "",
-        *,
-        resource_version: str,
-        timeout_s: int = 300,
-        labels: str = "",
-        fields: str = "",
-    ) -> Watch:
-        return self._api.watch(
-            kind,
-            namespace,
-            resource_version=resource_version,
-            timeout_s=timeout_s,
-            labels=labels,
-            fields=fields,
-        )
+        self.get, self.list, self.watch = api.get, api.list, api.watch
 
     def create(self, ref: Ref, body: Object, *, dry_run: bool = True) -> Object:
         return self._kept(ref, self._api.create(ref, body, dry_run=True))
