@@ -98,6 +98,8 @@ class Reflector:
                     return
                 self._troubled = True
                 self._trouble(str(error))
+                # A list tells at once that the cluster can be heard again; a quiet watch only at its end.
+                self._resource_version = ""
                 pause_s = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0**failures)
                 failures += 1
             else:
