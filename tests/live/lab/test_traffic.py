@@ -76,7 +76,8 @@ def stand(site: Site, name: str, objects: list[Object]) -> str:
     api = site.connect()
     create(api, objects)
     api.close()
-    until(lambda: not ask(site, name, 1).keys() & {"404", "503"})
+    # Until its pods are there, a route answers 404, 503, and for a moment 500.
+    until(lambda: not any(one.isdecimal() for one in ask(site, name, 20)))
     (version,) = ask(site, name, 20)
     return version
 
