@@ -6,7 +6,6 @@ Settings and meaning are those of Argo Rollouts (``metricproviders/prometheus`` 
 from __future__ import annotations
 
 import json
-import ssl
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -90,14 +89,10 @@ class WebChecks:
 
     def __call__(self, question: Question) -> Outcome:
         """Raises ExecutorError if a secret would travel in the clear."""
-        provider = question.request.provider
-        assert isinstance(provider, WebProvider)
-        insecure = bool(json.loads(provider.settings_json).get("insecure", False))
-        secure = urlsplit(provider.url).scheme == "https"
-        return _web_check(question, self._trust.context(insecure=insecure) if secure else False)
+        return _web_check(question, self._trust)
 
 
-def _web_check(question: Question, trust: ssl.SSLContext | bool) -> Outcome:
+def _web_check(question: Question, trust: Trust) -> Outcome:
     provider = question.request.provider
     assert isinstance(provider, WebProvider)
     settings = json.loads(provider.settings_json)
@@ -113,11 +108,13 @@ def _web_check(question: Question, trust: ssl.SSLContext | bool) -> Outcome:
         content["json"] = settings["jsonBody"]
     elif "body" in settings:
         content["content"] = str(settings["body"])
+    secure, insecure = urlsplit(url).scheme == "https", bool(settings.get("insecure", False))
+    verify = trust.context(insecure=insecure) if secure else False
     timeout_s = provider.timeout_ms / 1000
     ends_s = time.monotonic() + timeout_s  # noqa: TID251 - how long to wait for a server is no decision
     try:
         with (
-            httpx.Client(verify=trust) as client,
+            httpx.Client(verify=verify) as client,
             client.stream(
                 settings.get("method") or "GET", url, headers=headers, timeout=timeout_s, **content
             ) as response,
