@@ -8,7 +8,27 @@ ROOT = Path(__file__).parents[2]
 ARTICLE = ROOT / "scenarios" / "article"
 POLICIES = ROOT / "scenarios" / "policies"
 
-CANARY = """\
+ERRORS = """\
+apiVersion: argoproj.io/v1alpha1
+kind: AnalysisTemplate
+metadata: {name: errors}
+spec:
+  args: [{name: service}, {name: hash}]
+  metrics:
+    - name: error-rate
+      initialDelay: 2m
+      interval: 2m
+      successCondition: len(result) == 0 || isNaN(result[0]) || result[0] < 0.05
+      provider:
+        prometheus:
+          query: >-
+            sum(rate(errors{service="{{args.service}}", hash="{{args.hash}}"}[2m]))
+            / sum(rate(requests{service="{{args.service}}", hash="{{args.hash}}"}[2m]))
+"""
+"""The analysis of the share of errors, as the canary and the experiment ask for it."""
+
+CANARY = (
+    """\
 apiVersion: argoproj.io/v1alpha1
 kind: Rollout
 metadata: {name: api}
@@ -36,21 +56,9 @@ spec:
           - {name: service, value: api}
           - {name: hash, valueFrom: {podTemplateHashValue: Latest}}
 ---
-apiVersion: argoproj.io/v1alpha1
-kind: AnalysisTemplate
-metadata: {name: errors}
-spec:
-  args: [{name: service}, {name: hash}]
-  metrics:
-    - name: error-rate
-      initialDelay: 2m
-      interval: 2m
-      successCondition: len(result) == 0 || isNaN(result[0]) || result[0] < 0.05
-      provider:
-        prometheus:
-          query: >-
-            sum(rate(errors{service="{{args.service}}", hash="{{args.hash}}"}[2m]))
-            / sum(rate(requests{service="{{args.service}}", hash="{{args.hash}}"}[2m]))
+"""
+    + ERRORS
+    + """\
 ---
 apiVersion: v1
 kind: Service
@@ -67,6 +75,7 @@ kind: VirtualService
 metadata: {name: api}
 spec: {http: [{route: [{destination: {host: api}}, {destination: {host: api-canary}}]}]}
 """
+)
 
 PODS = """\
 apiVersion: argoproj.io/v1alpha1
@@ -96,7 +105,8 @@ spec:
 """
 """A canary by pods alone."""
 
-EXPERIMENT = """\
+EXPERIMENT = (
+    """\
 apiVersion: argoproj.io/v1alpha1
 kind: Rollout
 metadata: {name: api}
@@ -121,22 +131,9 @@ spec:
                   - {name: service, value: api}
                   - {name: hash, value: "{{templates.candidate.podTemplateHash}}"}
 ---
-apiVersion: argoproj.io/v1alpha1
-kind: AnalysisTemplate
-metadata: {name: errors}
-spec:
-  args: [{name: service}, {name: hash}]
-  metrics:
-    - name: error-rate
-      initialDelay: 2m
-      interval: 2m
-      successCondition: len(result) == 0 || isNaN(result[0]) || result[0] < 0.05
-      provider:
-        prometheus:
-          query: >-
-            sum(rate(errors{service="{{args.service}}", hash="{{args.hash}}"}[2m]))
-            / sum(rate(requests{service="{{args.service}}", hash="{{args.hash}}"}[2m]))
 """
+    + ERRORS
+)
 """A canary by pods alone whose gate is an experiment."""
 
 BLUE_GREEN = """\
