@@ -16,7 +16,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,7 +26,6 @@ from rolloutsim.evidence.bars import Bar
 from rolloutsim.evidence.law import Law, by_counts, law
 from rolloutsim.evidence.playing import Player, Stretch, players
 from rolloutsim.evidence.rare import TooFewEvents
-from rolloutsim.evidence.reading import Unread, all_unread, unread
 from rolloutsim.evidence.suite import Suite
 from rolloutsim.evidence.verdict import BarResult, Verdict, judge, overall
 from rolloutsim.evidence.waivers import Waiver, waived
@@ -35,9 +33,10 @@ from rolloutsim.evidence.windows import NotExact
 from rolloutsim.outcomes import Outcome
 from rolloutsim.policy import digest
 from rolloutsim.policy.model import Policy
+from rolloutsim.policy.reading import all_unread
 from rolloutsim.sim.needs import check
 from rolloutsim.sim.scenario import Basis, Scenario
-from rolloutsim.sim.world import World
+from rolloutsim.sim.unseen import sees_nothing, unread_in
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -316,7 +315,7 @@ def _reads_nothing(policy: Policy, scenarios: Sequence[Scenario]) -> tuple[str, 
     If there are no others the bars would judge names, and it is refused.
     """
     quiet = next((one for one in scenarios if one.release.healthy and not one.release.faults), scenarios[0])
-    found, service = _unread(policy, quiet), quiet.service.name
+    found, service = unread_in(policy, quiet), quiet.service.name
     if all_unread(policy, found):
         raise InputError(
             f"policy {policy.name}: {found[0]}, which service {service} does not have, and so it is with "
@@ -324,18 +323,7 @@ def _reads_nothing(policy: Policy, scenarios: Sequence[Scenario]) -> tuple[str, 
             fix="name the service, its metrics and labels as the policy does: metadata.name, "
             "telemetry.preset, telemetry.labels",
         )
-    return tuple(
-        f"policy {policy.name}: {one}, which service {service} does not have: it sees nothing"
-        for one in found
-    )
-
-
-@lru_cache(maxsize=8)
-def _unread(policy: Policy, scenario: Scenario) -> tuple[Unread, ...]:
-    world = World(policy, scenario, 1, 0)
-    world.play()
-    store = world.metrics.store
-    return unread(policy, [store.labels(index) for index in range(len(store))])
+    return sees_nothing(policy, service, found)
 
 
 def _about_means(bars: Sequence[Bar], runs: dict[str, list[Outcome]]) -> tuple[str, ...]:

@@ -30,6 +30,7 @@ from rolloutsim.sim.model_card import left_out, model_card
 from rolloutsim.sim.needs import check, reads_latency
 from rolloutsim.sim.requests.need import fidelity_of
 from rolloutsim.sim.scenario import Basis, Scenario
+from rolloutsim.sim.unseen import sees_nothing, unread_in
 from rolloutsim.sim.verdict import outcome
 from rolloutsim.sim.world import ORIGIN_MS, World
 from rolloutsim.tables import API_VERSION, Results, build_results, provenance
@@ -285,6 +286,8 @@ def notes(policies: Sequence[Policy], scenarios: Sequence[Scenario], runs: int, 
         if any(_lacks_series(policy, scenario) for scenario in scenarios):
             item = "experiment: its pods export no memory, CPU or log series"
             said.append(f"policy {policy.name}: not modelled: {item}")
+        for service, scenario in {scenario.service: scenario for scenario in scenarios}.items():
+            said += sees_nothing(policy, service.name, unread_in(policy, scenario))
     return tuple(dict.fromkeys(said))
 
 

@@ -52,6 +52,16 @@ def test_compare_names_policies_after_their_files() -> None:
     ] * 2
 
 
+def test_a_query_that_reads_nothing_of_the_service_is_told(tmp_path: Path) -> None:
+    policy = tmp_path / "misnamed.yaml"
+    policy.write_text(Path(CANARY).read_text().replace("http_requests_total", "orders_total"))
+    shown = fine("compare", CANARY, policy, "-s", GOOD, *FEW)
+    assert " ".join(shown.split()).count("service api does not have: it sees nothing") == 1
+    document = json.loads(fine("simulate", policy, "-s", GOOD, "-o", "json", *FEW))
+    (said,) = [note for note in document["notes"] if "sees nothing" in note]
+    assert said.startswith("policy api: error-rate reads orders_total{")
+
+
 def test_json_is_the_summary() -> None:
     document = json.loads(fine("compare", CANARY, ROLLING, "-s", BAD, "-s", GOOD, "-o", "json", *FEW))
     assert (document["apiVersion"], document["kind"]) == ("rolloutsim.dev/v1alpha1", "Comparison")

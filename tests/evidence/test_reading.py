@@ -8,9 +8,9 @@ import pytest
 
 from rolloutsim.evidence.incidents import Expectation, IncidentError, load_incident, replay
 from rolloutsim.evidence.incidents.choice import play_of
-from rolloutsim.evidence.reading import SeenAs, seen_as, unread
 from rolloutsim.policy import load_policy, load_policy_text
 from rolloutsim.policy.model import Policy
+from rolloutsim.policy.reading import SeenAs, seen_as, unread
 
 SCENARIOS = Path(__file__).parents[2] / "scenarios"
 GUARDED = (SCENARIOS / "policies/canary-guarded.yaml").read_text(encoding="utf-8")

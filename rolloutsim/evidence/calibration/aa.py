@@ -41,10 +41,10 @@ from rolloutsim.evidence.calibration.clusters import clustered_rate
 from rolloutsim.evidence.calibration.reads import quoted
 from rolloutsim.evidence.calibration.source import Points, Progress, Source
 from rolloutsim.evidence.calibration.split import Arms, Split, versions_of
-from rolloutsim.evidence.reading import LATE, queries_of, reads_of
 from rolloutsim.policy.analyses import analyses_of
 from rolloutsim.policy.experiment_step import steps_beside
 from rolloutsim.policy.model import BlueGreen, Canary, GatedCounts, Metric, Policy, PrometheusProvider
+from rolloutsim.policy.reading import LATE, queries_of, reads_of
 from rolloutsim.promql import Matrix, evaluate
 from rolloutsim.promql.query import SeriesRead
 from rolloutsim.session import Entry, Session

@@ -20,8 +20,8 @@ from rolloutsim.evidence.incidents.quantity import Quantity, quantities, with_va
 from rolloutsim.evidence.incidents.record import Counts, Expectation, Incident, Model, Play
 from rolloutsim.evidence.incidents.sight import blindness
 from rolloutsim.evidence.incidents.world import IncidentWorld
-from rolloutsim.evidence.reading import all_unread, seen_as, unread
 from rolloutsim.policy.model import Policy
+from rolloutsim.policy.reading import all_unread, seen_as, unread
 from rolloutsim.sim.needs import check, reads_latency
 from rolloutsim.sim.scenario import (
     Basis,

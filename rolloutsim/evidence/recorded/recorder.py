@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from rolloutsim.errors import ExecutorError
-from rolloutsim.evidence.reading import LATE, queries_of, reads_of
 from rolloutsim.evidence.recorded.bundle import BundleError, gaps_of
 from rolloutsim.evidence.recorded.redact import Redaction
 from rolloutsim.policy.analyses import analyses_of
 from rolloutsim.policy.model import Policy
+from rolloutsim.policy.reading import LATE, queries_of, reads_of
 from rolloutsim.prometheus import Prometheus
 from rolloutsim.promql import SeriesStore
 from rolloutsim.promql.api_json import read_api_json

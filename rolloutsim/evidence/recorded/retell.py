@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rolloutsim.errors import InputError
-from rolloutsim.evidence.reading import STATUS, queries_of, reads_of, unread
 from rolloutsim.evidence.recorded.bundle import Bundle, BundleError, names_of
 from rolloutsim.evidence.recorded.timeline import Did, Timeline
 from rolloutsim.evidence.recorded.whatif import Flow, bad_requests, tells_failures
@@ -13,6 +12,7 @@ from rolloutsim.evidence.recorded.world import RecordedWorld
 from rolloutsim.policy.analyses import analyses_of
 from rolloutsim.policy.experiment_step import steps_beside
 from rolloutsim.policy.model import Canary, Policy, PrometheusProvider
+from rolloutsim.policy.reading import STATUS, queries_of, reads_of, unread
 
 __all__ = ["Retold", "check_recording", "retell"]
 

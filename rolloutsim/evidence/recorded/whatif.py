@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from rolloutsim.evidence.reading import STATUS
 from rolloutsim.evidence.recorded.bundle import Bundle, is_counter
 from rolloutsim.evidence.recorded.timeline import Timeline
+from rolloutsim.policy.reading import STATUS
 from rolloutsim.promql import SeriesStore, is_stale
 
 __all__ = ["Flow", "WhatIf", "bad_requests", "is_bad", "tells_failures"]
