@@ -92,6 +92,14 @@ def test_skewed_totals_of_a_thousand_runs(name: str) -> None:
     assert found == pytest.approx(0.95, abs=three_errors(0.95))
 
 
+@pytest.mark.parametrize("rare", [0.05, 0.1, 0.3])
+def test_an_interval_without_width_misleads_as_rarely_as_promised(rare: float) -> None:
+    """Exactly: n runs are all equal, though a share of all is different, with a chance of (1 - rare)^n."""
+    without_width = [n for n in range(2, 200) if mean_interval([300.0] * n).low is not None]
+    assert without_width
+    assert max((1.0 - rare) ** n for n in without_width) <= 0.05
+
+
 @pytest.mark.slow
 def test_the_formula_does_as_well_as_the_bootstrap() -> None:
     """BCa (Efron 1987, as in scipy) on the same data: why no resampling is needed for a mean."""

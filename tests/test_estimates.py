@@ -12,6 +12,7 @@ from scipy import stats
 
 from rolloutsim.estimates import (
     clopper_pearson,
+    equal_runs_needed,
     mean_interval,
     paired_mean_difference,
     paired_rate_difference,
@@ -160,9 +161,22 @@ def test_one_run_has_a_value_and_no_interval() -> None:
     assert (estimate.value, estimate.low, estimate.high) == (7.0, None, None)
 
 
-def test_equal_runs_have_no_spread() -> None:
-    estimate = mean_interval([2100.0] * 10)
+@pytest.mark.parametrize("n", [2, 3, 4, 10, 58])
+def test_few_equal_runs_have_no_interval(n: int) -> None:
+    """Two out of two say nothing of the third: an interval without width would claim certainty."""
+    for estimate in (mean_interval([2100.0] * n), paired_mean_difference([0.0] * n, [0.0] * n)):
+        assert (estimate.low, estimate.high, estimate.n, estimate.method) == (None, None, n, "none")
+    assert mean_interval([2100.0] * n).value == 2100.0
+
+
+def test_equal_runs_are_an_interval_once_they_stand_for_nearly_all() -> None:
+    """59 is the published sample size of a 95/95 tolerance limit (Wilks)."""
+    assert equal_runs_needed() == 59
+    assert 0.95**59 <= 0.05 < 0.95**58
+    assert equal_runs_needed(0.99) == 90
+    estimate = mean_interval([2100.0] * 59)
     assert (estimate.low, estimate.high, estimate.method) == (2100.0, 2100.0, "constant")
+    assert mean_interval([2100.0] * 59, conf=0.99).low is None
 
 
 def test_a_total_that_is_never_negative_keeps_its_bound() -> None:

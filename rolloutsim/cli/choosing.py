@@ -70,6 +70,8 @@ def _json(rows: Sequence[Row], runs: int, seed: int) -> str:
 
 
 def _table(rows: Sequence[Row], runs: int, seed: int) -> Iterator[str]:
+    from rolloutsim.cli.table import without_interval
+
     for row in rows:
         question = row.choice
         advice = question.advice or "neither of them"
@@ -86,6 +88,9 @@ def _table(rows: Sequence[Row], runs: int, seed: int) -> Iterator[str]:
         "advised strategy has less of the quantity, by more than a tenth and by an interval that excludes 0; "
         "-o json names every assumed input.",
         "",
+    )
+    yield from without_interval(
+        value for row in rows for one in row.findings for _, value in (*one.values, *one.differences)
     )
     yield from _wrapped("not modelled: " + "; ".join(_left_out(rows)), "")
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from rolloutsim.estimates import Estimate
+from rolloutsim.estimates import Estimate, equal_runs_needed
 from rolloutsim.tables import Results, Summary
 
-__all__ = ["WIDTH", "render"]
+__all__ = ["WIDTH", "render", "without_interval"]
 
 WIDTH = 100
 _NAME = 24
@@ -38,10 +38,18 @@ def render(results: Results) -> str:
         lines += _table("Good releases", good, _GOOD)
     lines += [
         "Means and rates over runs (95 % intervals); a bad request is one that stable would not have had.",
+        *without_interval(column.of(row) for column in (*_BAD, *_GOOD) for row in results.rows),
         "",
     ]
     lines += [line for note in results.notes for line in _note(note)]
     return "\n".join(lines) + "\n"
+
+
+def without_interval(estimates: Iterable[Estimate | None]) -> Iterator[str]:
+    """A line, if some of these have a value and no interval: why that is so."""
+    if any(one is not None and one.value is not None and one.low is None for one in estimates):
+        few = equal_runs_needed()
+        yield f"A mean of fewer than {few} runs that are all equal has no interval: they show no spread."
 
 
 def _note(text: str) -> list[str]:

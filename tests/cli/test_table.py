@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 import pytest
@@ -49,7 +50,7 @@ def test_bad_and_good_releases_are_two_tables_grouped_by_scenario() -> None:
     text = render(results())
     lines = text.splitlines()
     heads = [line.split()[0] for line in lines if line and not line.startswith((" ", "-"))]
-    assert heads == ["Bad", "error-2pp", "error-20pp", "Good", "good", "Means"]
+    assert heads == ["Bad", "error-2pp", "error-20pp", "Good", "good", "Means", "A"]
     assert text.index("caught %") < text.index("false abort %")
     assert [line.split()[0] for line in lines if line.startswith("  ") and "(" in line][:2] == [
         "canary",
@@ -96,3 +97,21 @@ def test_no_interval_where_there_is_none() -> None:
     )
     line = next(line for line in render(one).splitlines() if line.startswith("  canary"))
     assert line.split()[-1] == "0.25"
+
+
+def test_a_mean_of_few_equal_runs_goes_without_and_the_table_says_why() -> None:
+    equal, enough = (
+        build_results(
+            [row("canary", "error", run, healthy=False, caught=False) for run in range(runs)],
+            kind="Simulation",
+            notes=(),
+            provenance={},
+        )
+        for runs in (4, 59)
+    )
+    why = "A mean of fewer than 59 runs that are all equal has no interval: they show no spread."
+    assert why in render(equal).splitlines()
+    assert why not in render(enough)
+    few, many = (json.loads(json.dumps(one.to_json()))["summary"][0]["pod_hours"] for one in (equal, enough))
+    assert few == {"value": 0.25, "low": None, "high": None, "n": 4}
+    assert many == {"value": 0.25, "low": 0.25, "high": 0.25, "n": 59}
