@@ -21,6 +21,7 @@ __all__ = [
     "beta",
     "binomial",
     "cell_ends",
+    "fill_columns",
     "fill_counts",
     "gamma",
     "minute_factors",
@@ -354,3 +355,30 @@ def fill_counts(  # type: ignore[no-untyped-def]
             rows[j] = totals
             ordinal = 0
     return left
+
+
+@njit(cache=True, nogil=True)
+def fill_columns(  # type: ignore[no-untyped-def]
+    totals,  # int64 (R, V, 2 + 2 B): successes, errors, bucket counts of each, at each scrape
+    mean_s,  # float64 (V,): mean time of a request since the scrape before the first of these
+    counted,  # int64 (V, 2): successes and errors at that scrape; changed to those at the last one
+    seconds,  # float64 (V, 2): summed time of each until then; changed likewise
+    columns,  # float64 (R, V, 6 + 2 B): filled
+):
+    """What the pools export: successes, errors, and of each its cumulated buckets, time and count."""
+    scrapes, pools, width = totals.shape
+    buckets = (width - 2) // 2
+    for pool in range(pools):
+        for fate in range(2):
+            first = 2 + fate * (buckets + 2)
+            took, count = seconds[pool, fate], counted[pool, fate]
+            for scrape in range(scrapes):
+                count = totals[scrape, pool, fate]
+                took = seconds[pool, fate] + (count - counted[pool, fate]) * mean_s[pool]
+                cumulated = 0
+                for bucket in range(buckets):
+                    cumulated += totals[scrape, pool, 2 + fate * buckets + bucket]
+                    columns[scrape, pool, first + bucket] = cumulated
+                columns[scrape, pool, fate] = columns[scrape, pool, first + buckets + 1] = count
+                columns[scrape, pool, first + buckets] = took
+            seconds[pool, fate], counted[pool, fate] = took, count

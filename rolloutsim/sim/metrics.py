@@ -19,6 +19,7 @@ from rolloutsim.sim.dataplane import DataPlane, Scrapes
 from rolloutsim.sim.exposition import Pool, exposition
 from rolloutsim.sim.faults import found_kinds
 from rolloutsim.sim.gauges import Gauges
+from rolloutsim.sim.kernels import fill_columns
 from rolloutsim.sim.randomness import Stream, stream
 from rolloutsim.sim.requests.fidelity import RequestDataPlane
 from rolloutsim.sim.scenario import Measurements, Release, Service, Telemetry
@@ -278,19 +279,12 @@ class Metrics:
     def _raw(self, scrapes: Scrapes) -> Floats:
         """The columns of each pool at every scrape, since the beginning: (R, V, C)."""
         totals = scrapes.totals
-        counts = totals[:, :, :2]
         if not self._latency:
-            return counts.astype(np.float64)
-        seconds = self._seconds + (counts - self._counted) * scrapes.mean_s[:, None]
-        self._seconds, self._counted = seconds[-1], counts[-1]
+            return totals[:, :, :2].astype(np.float64)
         scraped, pools, width = totals.shape
-        buckets = (width - 2) // 2
-        raw = np.empty((scraped, pools, width + 4))
-        raw[:, :, :2] = counts
-        each = raw[:, :, 2:].reshape(scraped, pools, 2, buckets + 2)
-        each[..., :buckets] = totals[:, :, 2:].reshape(scraped, pools, 2, buckets).cumsum(axis=3)
-        each[..., buckets], each[..., buckets + 1] = seconds, counts
-        return raw
+        columns = np.empty((scraped, pools, width + 4))
+        fill_columns(totals, scrapes.mean_s, self._counted, self._seconds, columns)
+        return columns
 
     def _strayed(self, raw: Floats) -> Floats:
         """The columns when a part of the new version's is counted elsewhere: (R, V + strays, C)."""

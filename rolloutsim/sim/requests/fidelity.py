@@ -12,7 +12,8 @@ from rolloutsim.sim.dataplane import Conditions, DataPlane, Scrapes
 from rolloutsim.sim.kernels import beta
 from rolloutsim.sim.latency import mean_factor
 from rolloutsim.sim.randomness import stream
-from rolloutsim.sim.requests.layout import BAD, CUT, LOST, REJECTED, STARTED, TIMED_OUT
+from rolloutsim.sim.requests.counters import Counters
+from rolloutsim.sim.requests.layout import BAD, LOST, STARTED
 from rolloutsim.sim.requests.plane import Lane, RequestPlane, Route
 from rolloutsim.sim.scenario import ConstantRate, Service, Split
 
@@ -54,7 +55,6 @@ class RequestDataPlane:
         self._service = service
         self._interval = service.telemetry.scrape_interval_ms
         self._versions = list(versions)
-        self._by_router = by_router
         self._demand = demand
         self._bounds_ms = [1000.0 * bound for bound in bounds_s]
         self._played = RequestPlane(
@@ -78,11 +78,13 @@ class RequestDataPlane:
         self._retries = service.requests.client.retries
         self._seen = np.zeros((4, len(versions) + 1))
         self._bad = np.zeros(len(versions) + 1)
-        self._before = np.zeros_like(self._means.now().totals[0])
-        self._answers = np.zeros(len(versions), dtype=np.int64)
-        self._seconds = np.zeros(len(versions))
-        patience = service.requests.client.timeout_ms or math.inf
-        self._patience_bucket = int(np.searchsorted(self._bounds_ms, patience))
+        patience_ms = service.requests.client.timeout_ms or math.inf
+        self._counters = Counters(
+            self._means.now().totals[0],
+            by_router=by_router,
+            patience=int(np.searchsorted(self._bounds_ms, patience_ms)),
+            latency=bool(bounds_s),
+        )
         self._accounted_ms = start_ms
         self.offered_most = 0.0
         """Highest load so far, as a multiple of what the pods of a version can serve."""
@@ -115,7 +117,7 @@ class RequestDataPlane:
     def seed_totals(self, pool: int, successes: int, errors: int) -> None:
         """Let a pool have served requests before the run began."""
         self._means.seed_totals(pool, successes, errors)
-        self._before = self._means.now().totals[0].copy()
+        self._counters.before = self._means.now().totals[0]
 
     # --- what the world is like -------------------------------------------------------------------
 
@@ -206,28 +208,32 @@ class RequestDataPlane:
 
     def advance(self, until_ms: int) -> Scrapes | None:
         """Play all requests up to a time; None when time does not pass."""
-        if until_ms <= self.now_ms:
+        now = self.now_ms
+        if until_ms <= now:
             return None
         if not isinstance(self._service.traffic.rate, ConstantRate):
             self._look_at_the_load()
+        correlated = self._service.error_icc > 0.0
         times: list[int] = []
         rows: list[Ints] = []
-        while self.now_ms < until_ms:
-            scrape_ms = self._means.last_scrape_ms(self.now_ms) + self._interval
-            minute_ms = (self.now_ms // MINUTE_MS + 1) * MINUTE_MS
-            to = min(until_ms, scrape_ms)
-            if self._service.error_icc > 0.0:
-                to = min(to, minute_ms)
-            self._played.advance(min(to, 0) if self.now_ms < 0 else to)
-            if self.now_ms == 0:
+        while now < until_ms:
+            scrape_ms = self._means.last_scrape_ms(now) + self._interval
+            minute_ms = (now // MINUTE_MS + 1) * MINUTE_MS
+            to = min(until_ms, scrape_ms, minute_ms) if correlated else min(until_ms, scrape_ms)
+            now = min(to, 0) if now < 0 else to
+            self._played.advance(now)
+            if now == 0:
                 self._account()
-            if self.now_ms == scrape_ms:
-                times.append(to)
-                rows.append(self._totals())
-            if self.now_ms == minute_ms and self._service.error_icc > 0.0:
+            if now == scrape_ms:
+                times.append(now)
+                rows.append(self._counters.totals(self._played.state))
+            if now == minute_ms and correlated:
                 self._hold()
-        empty = np.empty((0, *self._before.shape), dtype=np.int64)
-        return Scrapes(np.array(times, dtype=np.int64), np.array(rows) if rows else empty, self._mean_s())
+        return self._scrapes(times, rows)
+
+    def _scrapes(self, times: list[int], rows: list[Ints]) -> Scrapes:
+        totals = np.array(rows) if rows else np.empty((0, *self._counters.before.shape), dtype=np.int64)
+        return Scrapes(np.array(times, dtype=np.int64), totals, self._counters.mean_s(self._played.state))
 
     def _account(self) -> None:
         """Compare what became bad since the last time with what would have on free, stable pods.
@@ -266,7 +272,7 @@ class RequestDataPlane:
 
     def now(self) -> Scrapes:
         """A scrape at this very moment."""
-        return Scrapes(np.array([self.now_ms]), self._totals()[None], self._mean_s())
+        return self._scrapes([self.now_ms], [self._counters.totals(self._played.state)])
 
     def skip(self, until_ms: int) -> None:
         """Play on, though nobody will look at the counters again."""
@@ -275,26 +281,3 @@ class RequestDataPlane:
     def bad_rates(self, at_ms: int) -> Floats:
         """Per pool: probability that a request is visibly bad on a free pod (failed or slow) at a time."""
         return self._means.bad_rates(at_ms)
-
-    # --- counts -----------------------------------------------------------------------------------
-
-    def _totals(self) -> Ints:
-        """(V, 2 + 2 B): successes, errors, buckets of each; with what was there before the run."""
-        histogram = self._played.histogram
-        totals = self._before.copy()
-        if self._by_router:
-            counts = self._played.counts
-            histogram[:, 1, 0] += counts[:-1, REJECTED] + counts[:-1, CUT]
-            histogram[:, 1, self._patience_bucket] += counts[:-1, TIMED_OUT]
-        totals[:, :2] += histogram.sum(axis=2)
-        if self._bounds_ms:
-            totals[:, 2:] += histogram.reshape(len(totals), -1)
-        return np.asarray(totals)
-
-    def _mean_s(self) -> Floats:
-        """Per pool: mean latency of the answers since this was last asked."""
-        answers = self._played.histogram.sum(axis=(1, 2))
-        seconds = self._played.seconds[:, :2].sum(axis=1)
-        more, longer = answers - self._answers, seconds - self._seconds
-        self._answers, self._seconds = answers, seconds
-        return np.asarray(longer / np.maximum(more, 1))

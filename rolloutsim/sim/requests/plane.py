@@ -345,6 +345,11 @@ class RequestPlane:
     # --- counts -----------------------------------------------------------------------------------
 
     @property
+    def state(self) -> at.State:
+        """What the kernels work on, to be read only; arrays are replaced when they grow."""
+        return self._s
+
+    @property
     def histogram(self) -> Ints:
         """(L, 2, B): answers so far per lane, without and with error, and latency bucket (not cumulated)."""
         return self._s.hist[:-1].copy()
