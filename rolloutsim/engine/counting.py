@@ -24,20 +24,20 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from math import isfinite
-from operator import le
+from typing import NamedTuple
 
 from rolloutsim.engine.events import Counted, Counts, Measure, MeasureError, Outcome, Span
 from rolloutsim.policy.gated import ArmCounters, GatedCounts
 from rolloutsim.promql import Matrix, PromQLError, Series
 
-__all__ = ["Ask", "count_arms", "rises"]
+__all__ = ["Ask", "count_arms"]
 
 Ask = Callable[[str, int], Matrix]
 """Evaluates an instant query whose result is a matrix at a time in ms; raises PromQLError."""
 
 REACH_MS = 300_000
 """How far before the first span samples are asked for: a series that is older did not begin in it."""
-SHORTEST_RANGE_MS = 600_000
+RANGE_STEP_MS = 600_000
 
 
 def count_arms(request: Measure, at: int, ask: Ask) -> Outcome:
@@ -74,10 +74,7 @@ def count_arms(request: Measure, at: int, ask: Ask) -> Outcome:
 
 def _range_ms(needed: int) -> int:
     """A range that reaches far enough; one of few, so that few different queries are compiled."""
-    length = SHORTEST_RANGE_MS
-    while length < needed:
-        length *= 2
-    return length
+    return -(-needed // RANGE_STEP_MS) * RANGE_STEP_MS
 
 
 def _arm(
@@ -87,14 +84,17 @@ def _arm(
     if counters is None:
         return [(0, 0)] * len(spans)
     found = [
-        ask(f"{selector}[{range_ms}ms]", at).series
-        for selector in (counters.requests, counters.errors or counters.fast)
-        if selector
+        [_Counter(_target(series), series.times_ms, series.values) for series in matrix.series]
+        for matrix in (
+            ask(f"{selector}[{range_ms}ms]", at)
+            for selector in (counters.requests, counters.errors or counters.fast)
+            if selector
+        )
     ]
-    scrapes = _scrapes([series for matrix in found for series in matrix])
+    scrapes = _scrapes([counter for matrix in found for counter in matrix])
     since = spans[0].start
     known = new or any(times[0] <= since for times in scrapes.values())
-    totals = [rises(series, spans, at, scrapes, since if known else None) for series in found]
+    totals = [_rises(matrix, spans, at, scrapes, since if known else None) for matrix in found]
     requests = totals[0]
     if len(totals) == 1:
         return [(n, 0) for n in requests]
@@ -110,19 +110,30 @@ def _target(series: Series) -> Target:
     return series.labels.get("instance", ""), series.labels.get("pod", "")
 
 
-def _scrapes(matrix: Sequence[Series]) -> dict[Target, list[int]]:
+class _Counter(NamedTuple):
+    """One series: what it was scraped from, and its samples."""
+
+    target: Target
+    times: tuple[int, ...]
+    values: tuple[float, ...]
+
+
+def _scrapes(counters: Sequence[_Counter]) -> dict[Target, tuple[int, ...]]:
     """When each target was scraped, as far as its series tell: sorted times in ms."""
-    times: dict[Target, set[int]] = {}
-    for series in matrix:
-        times.setdefault(_target(series), set()).update(series.times_ms)
-    return {target: sorted(found) for target, found in times.items()}
+    found: dict[Target, tuple[int, ...]] = {}
+    for target, times, _ in counters:
+        known = found.setdefault(target, times)
+        fewer, more = (times, known) if len(times) <= len(known) else (known, times)
+        same = more[len(more) - len(fewer) :] == fewer  # most series of a target only differ in their birth
+        found[target] = more if same else tuple(sorted({*known, *times}))
+    return found
 
 
-def rises(
-    matrix: Sequence[Series],
+def _rises(
+    counters: Sequence[_Counter],
     spans: Sequence[Span],
     at: int,
-    scrapes: Mapping[Target, Sequence[int]],
+    scrapes: Mapping[Target, tuple[int, ...]],
     born: int | None,
 ) -> list[int]:
     """How far counters rose within each span (in order, not overlapping), all series together.
@@ -132,18 +143,18 @@ def rises(
     """
     ends = [at if span.end is None else span.end for span in spans]
     totals = [0.0] * len(spans)
-    for series in matrix:
-        times, values = _finite(series)
+    for counter in counters:
+        times, values = _finite(counter)
         if not times:
             continue
-        known = scrapes[_target(series)]
+        known = scrapes[counter.target]
         index = bisect_left(known, times[0])
         zero = known[index - 1] if index else born
         if zero is not None:
             place = bisect_left(ends, times[0])
             if place < len(spans) and spans[place].start <= min(zero, times[0]):
                 totals[place] += values[0]
-        grows = all(map(le, values, values[1:]))
+        grows = sorted(values) == values
         for place, span in enumerate(spans):
             low, high = bisect_left(times, span.start), bisect_right(times, ends[place])
             if high - low > 1:
@@ -151,10 +162,11 @@ def rises(
     return [round(total) for total in totals]
 
 
-def _finite(series: Series) -> tuple[Sequence[int], Sequence[float]]:
-    if all(map(isfinite, series.values)):
-        return series.times_ms, series.values
-    samples = [(t, v) for t, v in zip(series.times_ms, series.values, strict=True) if isfinite(v)]
+def _finite(counter: _Counter) -> tuple[Sequence[int], list[float]]:
+    """Its samples that are numbers."""
+    if isfinite(sum(counter.values)):
+        return counter.times, list(counter.values)
+    samples = [(t, v) for t, v in zip(counter.times, counter.values, strict=True) if isfinite(v)]
     return [t for t, _ in samples], [v for _, v in samples]
 
 

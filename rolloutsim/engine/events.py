@@ -180,6 +180,7 @@ class MeasureError:
     message: str
 
 
+@built_fast
 @dataclass(frozen=True, slots=True)
 class Counts:
     """Requests of both versions in one span, and how many of them were bad. A version not asked for has 0."""

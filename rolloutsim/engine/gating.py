@@ -25,6 +25,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from rolloutsim.conditions import MeasurementPhase
+from rolloutsim.engine.construction import built_fast
 from rolloutsim.engine.events import Counted, Counts, MeasureError, Outcome, RunPhase, Span
 from rolloutsim.engine.gates.evidence import Evidence, Verdict
 from rolloutsim.engine.gates.samples import Arm, Sample
@@ -45,6 +46,7 @@ NO_DATA_MS = 150_000
 E_GATES = (RateRatio, EventShare, TwoSampleBlocks)
 
 
+@built_fast
 @dataclass(frozen=True, slots=True)
 class Watch:
     """What a gated metric remembers between looks.
@@ -61,6 +63,7 @@ class Watch:
     missing: str = ""
 
 
+@built_fast
 @dataclass(frozen=True, slots=True)
 class Look:
     """One answer, judged: the memory, and the measurement as the run records it."""

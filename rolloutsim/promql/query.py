@@ -181,8 +181,8 @@ def _runner(tree: Node) -> Callable[[Context], Result]:
 
         def matrix(context: Context) -> Matrix:
             shape, series = source(context)
-            found = zip(shape.labels, series, strict=True)
-            return Matrix(tuple(Series(Labels(ls), tuple(t), tuple(v)) for ls, (t, v) in found if t))
+            found = zip(shape.views, series, strict=True)
+            return Matrix(tuple([Series(labels, tuple(t), tuple(v)) for labels, (t, v) in found if t]))
 
         return matrix
     vector = plan_vector(tree)

@@ -6,7 +6,7 @@ import struct
 from array import array
 from bisect import bisect_right
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from operator import ne
+from math import isnan
 from typing import Any, Self
 
 import numpy as np
@@ -79,7 +79,7 @@ class Record:
             if low < high:
                 times += block.times[low:high]
                 values += block.values[low:high, column].tolist()
-        if any(map(ne, values, values)):  # NaN alone differs from itself
+        if isnan(sum(values)):  # also where infinities of both signs are: then there is only more to look at
             alive = [not is_stale(value) for value in values]
             times = [time for time, stays in zip(times, alive, strict=True) if stays]
             values = [value for value, stays in zip(values, alive, strict=True) if stays]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from rolloutsim.engine.construction import built_fast
 from rolloutsim.engine.gates.samples import Arm
 
 __all__ = ["Effect", "Evidence", "Verdict"]
@@ -19,6 +20,7 @@ class Verdict(StrEnum):
     INCONCLUSIVE = "Inconclusive"
 
 
+@built_fast
 @dataclass(frozen=True, slots=True)
 class Effect:
     """How much worse the canary is: estimate (None without data) and interval.
@@ -36,6 +38,7 @@ class Effect:
     method: str
 
 
+@built_fast
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """The numbers behind a verdict.

@@ -36,6 +36,8 @@ _POINTS = 64
 _WIDEST = math.log(16.0)
 _FARTHEST = 40.0
 """Natural logarithm of a ratio that stands for infinity in the search for an interval."""
+_LAST_STEP = 1e-6
+"""Newton's method squares its error: what is left after a step so small is below 1e-10."""
 
 Array = NDArray[np.float64]
 
@@ -81,7 +83,7 @@ def ratio_sequence(tallies: Sequence[Tally], alpha: float, log_e: float) -> tupl
     if not canary + stable:
         return 0.0, math.inf, None
     level = log_e + math.log(alpha)
-    terms = tuple((float(t.canary), float(t.canary + t.stable), _odds(t.weight_percent)) for t in tallies)
+    terms = tuple([(float(t.canary), float(t.canary + t.stable), *_odds(t.weight_percent)) for t in tallies])
     centre = _most_likely(terms, canary, stable)
     low = math.exp(_crossing(terms, level, centre, -1)) if canary else 0.0
     high = math.exp(_crossing(terms, level, centre, 1)) if stable else math.inf
@@ -151,26 +153,28 @@ def _grid(side: int) -> Array:
     return np.linspace(-_WIDEST, _WIDEST, _POINTS)
 
 
-def _odds(weight_percent: float) -> float:
-    return math.log(weight_percent / (100.0 - weight_percent))
+@lru_cache(maxsize=1024)
+def _odds(weight_percent: float) -> tuple[float, float]:
+    """Odds of the canary for an event at a ratio of 1, and the natural logarithm of one more than them."""
+    odds = weight_percent / (100.0 - weight_percent)
+    return odds, math.log1p(odds)
 
 
-Terms = tuple[tuple[float, float, float], ...]
+Terms = tuple[tuple[float, float, float, float], ...]
+"""Of each weight the canary's events, all events, and `_odds`."""
 
 
 def _likelihood(terms: Terms, theta: float) -> tuple[float, float, float]:
     """Log likelihood ratio of ``exp(theta)`` against 1, its slope, and its information."""
     value = slope = information = 0.0
-    for canary, events, odds in terms:
-        share = 1.0 / (1.0 + math.exp(-(theta + odds)))
-        value += canary * theta - events * (_softplus(theta + odds) - _softplus(odds))
+    ratio = math.exp(theta)
+    for canary, events, odds, log_either in terms:
+        here = ratio * odds
+        share = here / (1.0 + here)
+        value += canary * theta - events * (math.log1p(here) - log_either)
         slope += canary - events * share
         information += events * share * (1.0 - share)
     return value, slope, information
-
-
-def _softplus(x: float) -> float:
-    return x + math.log1p(math.exp(-x)) if x > 0.0 else math.log1p(math.exp(x))
 
 
 def _most_likely(terms: Terms, canary: int, stable: int) -> float:
@@ -182,7 +186,7 @@ def _most_likely(terms: Terms, canary: int, stable: int) -> float:
         _, slope, information = _likelihood(terms, theta)
         step = min(max(slope / max(information, 1e-12), -1.0), 1.0)
         theta += step
-        if abs(step) < 1e-9:
+        if abs(step) < _LAST_STEP:
             break
     return theta
 
@@ -201,13 +205,13 @@ def _crossing(terms: Terms, level: float, centre: float, side: int) -> float:
             break
         step = (level - value) / slope
         theta += step
-        if abs(step) < 1e-9:
+        if abs(step) < _LAST_STEP:
             break
     return min(max(theta, -_FARTHEST), _FARTHEST)
 
 
 def _odds_centre(terms: Terms) -> float:
-    return sum(odds for _, _, odds in terms) / len(terms)
+    return sum([math.log(odds) for _, _, odds, _ in terms]) / len(terms)
 
 
 def _log_beta(a: float, b: float) -> float:

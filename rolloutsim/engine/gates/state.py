@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from rolloutsim.engine.construction import built_fast
 from rolloutsim.engine.gates.evidence import Evidence, Verdict
 from rolloutsim.engine.gates.samples import NOTHING, Arm, Sample
 
@@ -89,6 +90,7 @@ class Looked:
 Memory = Tallied | Wealth | Counted | Looked
 
 
+@built_fast
 @dataclass(frozen=True, slots=True)
 class GateState:
     """The last sample counted, how many were judged, the verdict, and what this kind of gate adds.

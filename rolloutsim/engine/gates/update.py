@@ -66,7 +66,7 @@ def update(gate: Gate, state: GateState, sample: Sample) -> GateStep:
     why = refusal(state.sample, sample)
     if not (why or _counts_no_further(gate, state, sample)):
         looked = sample.canary.requests >= max(_least(gate), 1)
-        state = replace(_count(gate, state, sample), looks=state.looks + looked)
+        state = _count(gate, state, sample, state.looks + looked)
     memory, verdict, evidence = _judge(gate, state)
     if memory != state.memory or verdict is not state.verdict:
         state = GateState(state.sample, state.looks, verdict, state.weight_changed, memory)
@@ -82,7 +82,7 @@ def absorb(gate: Gate, state: GateState, sample: Sample) -> GateState:
     """
     if refusal(state.sample, sample) or _counts_no_further(gate, state, sample):
         return state
-    return _count(gate, state, sample)
+    return _count(gate, state, sample, state.looks)
 
 
 def _counts_no_further(gate: Gate, state: GateState, sample: Sample) -> bool:
@@ -90,12 +90,12 @@ def _counts_no_further(gate: Gate, state: GateState, sample: Sample) -> bool:
     return ended or _same_counts(state.sample, sample)
 
 
-def _count(gate: Gate, state: GateState, sample: Sample) -> GateState:
+def _count(gate: Gate, state: GateState, sample: Sample, looks: int) -> GateState:
     before = state.sample
     counted = before.canary.requests + before.stable.requests > 0
     return GateState(
         sample,
-        state.looks,
+        looks,
         state.verdict,
         state.weight_changed or (counted and sample.weight_percent != before.weight_percent),
         _remember(gate, state.memory, before, sample),
