@@ -171,6 +171,8 @@ def _told(found: Calibration, written: Sequence[Path]) -> str:
         lines.append(
             f"{len(found.gaps)} gaps without any sample: {shown}" + (", ..." if found.gaps[3:] else "")
         )
+    if found.releases.changes:
+        lines.append(f"warning: {found.releases}")
     lines += [f"not measured: {sentence}" for sentence in found.absent]
     lines.append(f"wrote {', '.join(str(path) for path in written)}")
     return "\n".join(lines)

@@ -14,7 +14,16 @@ from rolloutsim.errors import RolloutsimError
 from rolloutsim.promql.openmetrics import write_openmetrics
 from rolloutsim.sim.scenario import ConstantRate, DiurnalRate
 from rolloutsim.sim.scenario_file import load_scenario
-from tests.evidence.calibration.histories import history, labelled, served, service
+from tests.evidence.calibration.histories import (
+    END_MS,
+    HOUR_MS,
+    between,
+    history,
+    labelled,
+    served,
+    service,
+    together,
+)
 
 TO = ("--to", "2026-01-05T00:00:00Z")
 POLICY = "scenarios/policies/httproute-canary.yaml"
@@ -70,6 +79,23 @@ def test_it_reads_files_as_query_does(tmp_path: Path) -> None:
     assert "history.om" in text
     assert "left_closed" not in text, "a file does not say of which server it is"
     load_scenario(f"{tmp_path / 'api.yaml'}+scenarios/releases/good.yaml")
+
+
+def test_a_release_in_the_history_is_told_with_how_to_leave_it_out(tmp_path: Path) -> None:
+    quiet, end = history(service(ConstantRate(5.0)), 6), END_MS
+    begun = end - 2 * HOUR_MS
+    old, new = between(quiet, 0, begun + 600_000), between(quiet, begun, end, app_version="1.4.3")
+    page = tmp_path / "history.om"
+    page.write_text("".join(write_openmetrics(together(old, new))), encoding="utf-8")
+    words = ("--trace", page, "--service", "api", "-o", tmp_path / "api.yaml")
+    (said,) = [line for line in run(*words).stderr.splitlines() if "release (" in line]
+    assert said.startswith("warning: this history looks as if it held a release (2026-01-04T22:0")
+    assert ": app_version 1.4.3 begins to get requests), and traffic, dispersion, errors" in said
+    advised = said.rpartition(", ")[2].split()
+    assert advised[0::2] == ["--to", "--last"]
+    again = run(*words, *advised)
+    assert again.exit_code == 0, again.output
+    assert "release (" not in again.stderr
 
 
 def test_a_secret_in_a_selector_is_not_written_down(url: str, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from rolloutsim.evidence.calibration.counting import Cells, count_cells
 from rolloutsim.evidence.calibration.dispersion import Known, correlation_of, dispersion_of, error_rate_of
 from rolloutsim.evidence.calibration.latency import Fit, fit_lognormal, pod_spread
 from rolloutsim.evidence.calibration.reads import Reads, find_reads, given_reads
+from rolloutsim.evidence.calibration.releases import Change, Releases, releases_in
 from rolloutsim.evidence.calibration.scrapes import Scraping, scraping
 from rolloutsim.evidence.calibration.source import Points, ServerSource, Source, StoreSource
 from rolloutsim.evidence.calibration.writing import service_files, write_service
@@ -21,11 +22,13 @@ from rolloutsim.evidence.calibration.writing import service_files, write_service
 __all__ = [
     "Calibration",
     "Cells",
+    "Change",
     "FalseAborts",
     "Fit",
     "Known",
     "Points",
     "Reads",
+    "Releases",
     "Scraping",
     "ServerSource",
     "Source",
@@ -42,6 +45,7 @@ __all__ = [
     "fit_lognormal",
     "given_reads",
     "pod_spread",
+    "releases_in",
     "scraping",
     "service_files",
     "write_service",

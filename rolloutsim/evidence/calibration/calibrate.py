@@ -17,7 +17,8 @@ from rolloutsim.evidence.calibration.latency import (
     pod_spread,
     pods_of,
 )
-from rolloutsim.evidence.calibration.reads import Reads, find_reads, pod_label
+from rolloutsim.evidence.calibration.reads import Reads, find_reads, labels_of, pod_label
+from rolloutsim.evidence.calibration.releases import Releases, releases_in
 from rolloutsim.evidence.calibration.scrapes import Scraping, scraping
 from rolloutsim.evidence.calibration.source import Progress, Source
 from rolloutsim.evidence.recorded.redact import Redaction
@@ -50,7 +51,8 @@ class Calibration:
     """What was found of a service. ``absent`` are sentences on what could not be measured.
 
     ``day`` holds the rate by time of day; ``pod_label`` tells pods apart, if it is not empty. ``source`` and
-    the times (ms) say from where and when all is; ``valid`` of ``cells`` counts were whole.
+    the times (ms) say from where and when all is; ``valid`` of ``cells`` counts were whole. ``releases`` are
+    within these times, and not taken out.
     """
 
     service: str
@@ -67,6 +69,7 @@ class Calibration:
     valid: int
     gaps: tuple[tuple[int, int], ...]
     absent: tuple[str, ...]
+    releases: Releases
 
     def value(self, path: str) -> Value:
         """The measured value at a place such as ``traffic.dispersion``; KeyError if it was not measured."""
@@ -101,7 +104,8 @@ def calibrate(
     """
     if reads is None:
         reads = find_reads(source, service, first_ms, last_ms)
-    label = pod_label(source, reads, pod, first_ms, last_ms)
+    labels = labels_of(source, reads, first_ms, last_ms)
+    label = pod_label(labels, reads, pod)
     steps = 12
     progress(1, steps)
     found = scraping(source, reads, first_ms, last_ms)
@@ -113,6 +117,7 @@ def calibrate(
         )
     progress(2, steps)
     cells = count_cells(source, reads, first_ms, last_ms, found, lambda done, _: progress(2 + done, steps))
+    releases = releases_in(source, reads, labels, first_ms, last_ms, cells.length_ms)
     buckets = bucket_counts(source, reads, first_ms, last_ms)
     progress(9, steps)
     fit = fit_lognormal(buckets)
@@ -127,6 +132,7 @@ def calibrate(
     told.errors(cells)
     told.latency(fit, [bound for bound, _ in buckets])
     told.pods(spread, label)
+    told.releases(releases)
     return Calibration(
         service=service,
         source=source.shown,
@@ -142,6 +148,7 @@ def calibrate(
         valid=int(cells.valid.sum()),
         gaps=tuple(cells.gaps(GAP_MS)),
         absent=(*told.absent, *_left_out(told.values)),
+        releases=releases,
     )
 
 
@@ -257,6 +264,13 @@ class _Told:
             "requests.pod_spread: measured, and not played until requests.fidelity is auto or request and "
             "requests.slots and queue are yours"
         )
+
+    def releases(self, found: Releases) -> None:
+        if not found.labels:
+            self.absent.append(
+                f"releases: no label of {self._redaction.selector(self._reads.requests)} tells versions "
+                "apart, so one in this history is not seen; what is measured includes it"
+            )
 
     def _add(
         self, path: str, text: str, detail: str, number: float | None = None, error: float | None = None

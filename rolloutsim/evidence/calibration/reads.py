@@ -11,7 +11,7 @@ from rolloutsim.errors import InputError
 from rolloutsim.evidence.calibration.source import Source
 from rolloutsim.telemetry import PRESETS, Preset
 
-__all__ = ["Reads", "find_reads", "given_reads", "pod_label", "quoted"]
+__all__ = ["POD_LABELS", "Reads", "find_reads", "given_reads", "labels_of", "pod_label", "quoted"]
 
 POD_LABELS = ("pod", "kubernetes_pod_name", "pod_name", "instance")
 LOOKS = 8
@@ -89,18 +89,23 @@ def find_reads(source: Source, service: str, first_ms: int, last_ms: int) -> Rea
     )
 
 
-def pod_label(source: Source, reads: Reads, wanted: str, first_ms: int, last_ms: int) -> str:
+def labels_of(source: Source, reads: Reads, first_ms: int, last_ms: int) -> set[str]:
+    """The labels that the series of its requests have, at some times of the stretch."""
+    return {
+        name
+        for at in _looks(first_ms, last_ms)
+        for one in source.over(f"topk(20, {reads.requests})", at, at, 1000)
+        for name in one.labels
+    }
+
+
+def pod_label(labels: set[str], reads: Reads, wanted: str) -> str:
     """The label that tells pods apart; empty if there is none.
 
     Raises
     ------
     InputError : ``wanted`` is given and no series has it.
     """
-    labels: set[str] = set()
-    for at in _looks(first_ms, last_ms):
-        labels |= {
-            name for one in source.over(f"topk(20, {reads.requests})", at, at, 1000) for name in one.labels
-        }
     if wanted and wanted not in labels:
         known = ", ".join(sorted(labels - {"__name__"}))
         raise InputError(f"no series of {reads.requests} has the label {wanted!r}", fix=f"they have {known}")

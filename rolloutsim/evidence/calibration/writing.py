@@ -47,6 +47,8 @@ def write_service(calibration: Calibration, path: str | Path) -> list[Path]:
 def _lines(calibration: Calibration, traffic: str) -> Iterator[str]:
     first, last = rfc3339_text(calibration.first_ms), rfc3339_text(calibration.last_ms)
     yield f"# Measured by rolloutsim calibrate from {calibration.source}, {first} to {last}:"
+    if calibration.releases.changes:
+        yield f"# Beware: {calibration.releases}."
     yield f"# {calibration.valid} of {calibration.cells} counts are whole. Everything else is a default:"
     for sentence in calibration.absent:
         yield f"# - {_comment(sentence)}"

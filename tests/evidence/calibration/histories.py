@@ -89,6 +89,26 @@ def restarted(store: SeriesStore, at_ms: Sequence[int]) -> SeriesStore:
     )
 
 
+def between(store: SeriesStore, start_ms: int, end_ms: int, **labels: str) -> SeriesStore:
+    """What was scraped in a stretch, counted from zero, with these labels (empty: without them)."""
+
+    def part(index: int) -> tuple[dict[str, str], np.ndarray, np.ndarray]:
+        named = {name: value for name, value in {**store.labels(index), **labels}.items() if value}
+        times, values = store.samples(index)
+        kept = (times >= start_ms) & (times <= end_ms)
+        return named, times[kept], values[kept] - values[kept][:1]
+
+    parts = [part(index) for index in range(len(store))]
+    return SeriesStore.from_series(one for one in parts if len(one[1]))
+
+
+def together(*stores: SeriesStore) -> SeriesStore:
+    """All series of these stores."""
+    return SeriesStore.from_series(
+        (store.labels(index), *store.samples(index)) for store in stores for index in range(len(store))
+    )
+
+
 def without(store: SeriesStore, **labels: set[str]) -> SeriesStore:
     """The series whose label has none of these values."""
     return SeriesStore.from_series(
