@@ -41,10 +41,15 @@ _WORDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "service.traffic.dispersion": ("4.6", "7"),
         "service.telemetry.lag": ("15s",),
         "service.telemetry.missed": ("5%",),
+        "service.telemetry.discovery": ("60s",),
         "service.cluster.readiness": ("deep",),
     }
 )
-"""What else an input could be where half and double say nothing; 4.6 and 7 are those of NASA-HTTP 1995."""
+"""What else an input could be where half and double say nothing.
+
+The dispersions 4.6 and 7 are those of NASA-HTTP 1995; 60 s is how often Prometheus asks an HTTP service
+discovery (from Kubernetes it knows pods while they start, which is what 0 s stands for).
+"""
 
 _NO_WORLD = ("horizon", "slo", "slo_period", "telemetry.history")
 """Inputs that say how a run is looked at, not what the world is like."""

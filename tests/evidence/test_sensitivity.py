@@ -45,6 +45,7 @@ spec:
         ("service.cluster.readiness", "shallow", ("deep",)),
         ("service.telemetry.preset", "app", ()),
         ("service.telemetry.missed", "0%", ("5%",)),
+        ("service.telemetry.discovery", "0s", ("60s",)),
         ("service.horizon", "2h", ()),
         ("service.operators.promote.sigma", "0.0", ()),
     ],
@@ -70,6 +71,20 @@ def test_the_input_that_the_verdict_hangs_on_is_found(tmp_path, monkeypatch):
         note.startswith("moves the verdict (24 runs each): service.error_rate") for note in results.notes
     )
     assert len(results.to_json()["modelCard"]["movesTheVerdict"]) <= 3
+
+
+def test_a_gate_that_decides_within_a_minute_hangs_on_when_a_new_version_is_first_scraped(monkeypatch):
+    """Its canary fails from the first request on, and nobody scrapes it before it has been discovered."""
+    monkeypatch.setattr(
+        "rolloutsim.evidence.sensitivity.alternatives",
+        lambda given: alternatives(given) if given.path == "service.telemetry.discovery" else (),
+    )
+    policy = load_policy(SCENARIOS / "policies" / "api-gated.yaml")
+    file = f"{SCENARIOS / 'services/api.yaml'}+{SCENARIOS / 'releases/error-step-20pp.yaml'}"
+    (first,) = most_influential(sensitivity([policy], [file], runs=4))
+    assert (first.path, first.value, first.changed_to) == ("service.telemetry.discovery", "0s", "60s")
+    before, after = first.bad_requests
+    assert after > 2.0 * before > 0.0
 
 
 def test_who_plays_does_not_show_and_too_few_runs_are_none(monkeypatch):
