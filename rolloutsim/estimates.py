@@ -49,7 +49,8 @@ __all__ = [
 
 CONFIDENCE = 0.95
 
-_LEFT_FOR_LATER = 6.0
+_LOOKS_PER_DOUBLING = 2
+_LEFT_FOR_LATER = 2.0
 """Each look may cost so many times as much as the one before: most is left for the last."""
 _BISECTIONS = 60
 _ALIKE = 1e-12
@@ -174,16 +175,17 @@ class Looks:
 
 
 def plan_looks(cap: int, first: int = 100, error: float = 1.0 - CONFIDENCE) -> Looks:
-    """Looks after ``cap`` runs, half of them, a quarter and so on, down to ``first`` at least.
+    """Looks after ``cap`` runs and before, two for each doubling, down to ``first`` at least.
 
-    ``error`` is the chance that an end of the interval is wrong at any look.
+    ``error`` is the chance that an end of the interval is wrong at any look. With one look for each
+    doubling a share at half its bar takes a sixth more runs to be decided; with three hardly fewer.
     """
     if not 1 <= first <= cap or not 0.0 < error < 0.5:
         raise ValueError("plan_looks wants 1 <= first <= cap and 0 < error < 0.5")
-    runs = [cap]
-    while runs[0] // 2 >= first:
-        runs.insert(0, runs[0] // 2)
-    shares = [_LEFT_FOR_LATER**look for look in range(len(runs))]
+    doublings = math.log2(cap / first)
+    looks = 1 + math.floor(_LOOKS_PER_DOUBLING * doublings)
+    runs = [round(cap * 0.5 ** (earlier / _LOOKS_PER_DOUBLING)) for earlier in reversed(range(looks))]
+    shares = [_LEFT_FOR_LATER**look for look in range(looks)]
     return Looks(tuple(runs), tuple(error * share / sum(shares) for share in shares))
 
 

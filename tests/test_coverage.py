@@ -155,11 +155,12 @@ def chances(p: float, bar: float, looks: Looks) -> tuple[float, float, float]:
     return float(below), float(above), float(alive.sum())
 
 
-def test_the_looks_double_and_cost_what_was_promised() -> None:
-    assert LOOKS.runs == (100, 200, 400, 800, 1600)
+def test_there_are_two_looks_for_each_doubling_and_they_cost_what_was_promised() -> None:
+    assert LOOKS.runs == (100, 141, 200, 283, 400, 566, 800, 1131, 1600)
     assert sum(LOOKS.tails) == pytest.approx(0.05)
     assert list(LOOKS.tails) == sorted(LOOKS.tails)
-    assert plan_looks(150).runs == (150,)
+    assert plan_looks(150).runs == (106, 150)
+    assert plan_looks(141).runs == (141,)
 
 
 @pytest.mark.parametrize(("cap", "first", "error"), [(50, 100, 0.05), (100, 0, 0.05), (100, 100, 0.5)])
@@ -172,8 +173,8 @@ def test_a_plan_without_sense_is_refused(cap: int, first: int, error: float) -> 
 def test_a_share_at_the_bar_is_decided_either_way_as_rarely_as_promised(bar: float) -> None:
     """At the bar itself every decision is a wrong one: at most one in twenty, either way."""
     passed, failed, _ = chances(bar, bar, LOOKS)
-    assert 0.03 < passed <= 0.05
-    assert 0.03 < failed <= 0.05
+    assert 0.025 < passed <= 0.05
+    assert 0.025 < failed <= 0.05
 
 
 @pytest.mark.parametrize("bar", [0.02, 0.05, 0.2, 0.5])
