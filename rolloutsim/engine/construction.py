@@ -6,7 +6,7 @@ some states of a dozen fields, and that was a third of what it cost.
 
 from __future__ import annotations
 
-from dataclasses import MISSING, field, fields, make_dataclass
+from dataclasses import MISSING, InitVar, field, fields, make_dataclass
 from inspect import signature
 from operator import attrgetter
 from typing import Any, TypeVar
@@ -30,20 +30,22 @@ def built_fast(cls: type[T]) -> type[T]:
     names = [one.name for one in own]
     if len(names) < 2 or any(one.default_factory is not MISSING or not one.init for one in own):
         raise TypeError(f"{cls.__name__} has a single field, or one that is more than an argument")
-    arguments = [(one.name, Any, field(default=one.default)) for one in own]
-    opened = make_dataclass(cls.__name__, arguments, slots=True, repr=False, eq=False)
     values = attrgetter(*names)
 
-    def new(cls: type[T], *args: Any, **kwargs: Any) -> Any:
-        built = opened(*args, **kwargs) if kwargs else opened(*args)
-        built.__class__ = cls
-        return built
+    def close(self: Any, cls: type[T]) -> None:
+        self.__class__ = cls
 
     def reduce(self: T) -> tuple[type[T], tuple[Any, ...]]:
         return type(self), values(self)
 
+    # ``__new__`` is called with the class before the fields, so that is the open class's first argument.
+    arguments: list[tuple[str, Any, Any]] = [("cls", InitVar[Any], field())]
+    arguments += [(one.name, Any, field(default=one.default)) for one in own]
+    opened = make_dataclass(
+        cls.__name__, arguments, slots=True, repr=False, eq=False, namespace={"__post_init__": close}
+    )
     cls.__signature__ = signature(cls)  # type: ignore[attr-defined]
-    cls.__new__ = new  # type: ignore[method-assign,assignment]
+    cls.__new__ = opened  # type: ignore[method-assign]
     cls.__reduce__ = reduce  # type: ignore[method-assign,assignment]
     del cls.__init__
     return cls
