@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -12,7 +13,11 @@ from rolloutsim.permit.certificate import ENGINE, Certificate, moment
 
 __all__ = ["Place", "Refusal", "Refused", "Running", "Unvetted", "refusals", "running"]
 
-_VERSION = re.compile(r"[0-9]+(?:\.[0-9]+)*")
+_VERSION = re.compile(
+    r"([0-9]+(?:\.[0-9]+)*)(?:(a|b|rc)([0-9]+))?(?:\.post([0-9]+))?(?:\.dev([0-9]+))?(?:\+[0-9a-z.]+)?"
+)
+"""A version as Python packages have it, in its normal form (PEP 440), without an epoch."""
+_STAGES = ("a", "b", "rc")
 _FUTURE = timedelta(minutes=5)
 """How far the clock of who issued may be ahead of ours."""
 
@@ -168,7 +173,24 @@ def _about_versions(certificate: Certificate, running: Running) -> list[Refusal]
                 f"{vetted} and engine {running.engine} may decide otherwise; vet again",
             )
         )
-    if _release(running.rolloutsim) < _release(certificate.rolloutsim):
+    vetted_by, here = _order(certificate.rolloutsim), _order(running.rolloutsim)
+    if vetted_by is None:
+        found.append(
+            Refusal(
+                Refused.VERSION,
+                f"the policy was vetted with rolloutsim {certificate.rolloutsim!r}, which is no version, so "
+                f"nobody can tell whether the {running.rolloutsim} here is older; vet again with a release",
+            )
+        )
+    elif here is None:
+        found.append(
+            Refusal(
+                Refused.VERSION,
+                f"this is rolloutsim {running.rolloutsim!r}, which is no version, so nobody can tell whether "
+                f"it is older than the {certificate.rolloutsim} that vetted the policy; install a release",
+            )
+        )
+    elif here < vetted_by:
         found.append(
             Refusal(
                 Refused.VERSION,
@@ -191,9 +213,24 @@ def _about_place(certificate: Certificate, place: Place) -> list[Refusal]:
     return found
 
 
-def _release(version: str) -> tuple[int, ...]:
-    match = _VERSION.match(version)
-    return tuple(int(part) for part in match.group().split(".")) if match else ()
+def _order(version: str) -> tuple[tuple[int, ...], int, int, int, float] | None:
+    """What versions are ordered by (PEP 440); None for a text that is none, which has no place among them.
+
+    Before a release come its candidates, and its development versions before these.
+    """
+    match = _VERSION.fullmatch(version)
+    if match is None:
+        return None
+    release, stage, candidate, post, development = match.groups()
+    numbers = [int(part) for part in release.split(".")]
+    while numbers and numbers[-1] == 0:
+        numbers.pop()
+    if stage is None:
+        of_stage = -1 if development is not None and post is None else len(_STAGES)
+    else:
+        of_stage = _STAGES.index(stage)
+    until = math.inf if development is None else int(development)
+    return tuple(numbers), of_stage, int(candidate or 0), -1 if post is None else int(post), until
 
 
 def _short(digest: str) -> str:

@@ -161,6 +161,42 @@ def test_versions(engine: int, rolloutsim: str, kinds: set[Refused]) -> None:
         assert "older engine 2" in why[Refused.ENGINE]
 
 
+@pytest.mark.parametrize("vetted", ["dev", "", "main-1f3a", "0.10.2-dirty", "v0.10.2", "1!0.1", "0.10.2\n"])
+def test_a_version_that_nobody_can_order_is_refused_though_it_is_signed(vetted: str) -> None:
+    """It might be newer than what runs here, and that is what must not be."""
+    envelope = signed(Envelope(pack(replace(GOOD, rolloutsim=vetted))), KEY)
+    assert verified_by(envelope, [KEY.public_key()]) is None
+    why = against(unpack(envelope.payload))
+    assert set(why) == {Refused.VERSION}
+    assert f"vetted with rolloutsim {vetted!r}, which is no version" in why[Refused.VERSION]
+    assert "vet again with a release" in why[Refused.VERSION]
+
+
+def test_a_build_without_a_version_does_not_run_what_was_vetted_with_one() -> None:
+    why = against(rolloutsim="dev")
+    assert set(why) == {Refused.VERSION}
+    assert "'dev', which is no version" in why[Refused.VERSION]
+    assert "install a release" in why[Refused.VERSION]
+
+
+IN_ORDER = (
+    *("0.9", "0.10.dev1", "0.10a1.dev2", "0.10a1", "0.10a2", "0.10b1", "0.10rc1.dev3", "0.10rc1", "0.10rc12"),
+    *("0.10", "0.10.post1", "0.10.1", "0.10.10", "1"),
+)
+
+
+@pytest.mark.parametrize("vetted", range(len(IN_ORDER)))
+def test_versions_are_ordered_as_packages_are(vetted: int) -> None:
+    for here, version in enumerate(IN_ORDER):
+        why = against(replace(GOOD, rolloutsim=IN_ORDER[vetted]), rolloutsim=version)
+        assert set(why) == ({Refused.VERSION} if here < vetted else set()), version
+
+
+@pytest.mark.parametrize("same", ["0.10.2", "0.10.2.0", "0.10.2+local.7"])
+def test_the_same_version_is_not_older(same: str) -> None:
+    assert against(rolloutsim=same) == {}
+
+
 def test_what_runs_is_this_package() -> None:
     assert running().engine >= 1
     assert running().rolloutsim
