@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from rolloutsim.outcomes import Outcome
 from rolloutsim.policy.model import Policy
-from rolloutsim.sim.compiled import courses_of
-from rolloutsim.sim.run import play
+from rolloutsim.sim.needs import check
+from rolloutsim.sim.run import chunk
 from rolloutsim.sim.scenario import Scenario
 
 __all__ = ["Player", "Stretch", "players"]
@@ -78,11 +78,5 @@ def _parts(stretch: Stretch) -> Iterator[Stretch]:
 
 
 def _played(stretch: Stretch) -> list[Outcome]:
-    policy, scenario, seed = stretch.policy, stretch.scenario, stretch.seed
-    # the fast path gives the same rows; it has to be rehearsed first, which few runs do not repay
-    courses = courses_of(policy, scenario) if stretch.first >= CHUNK else None
-    rows = (courses.play(seed, run) if courses else None for run in range(stretch.first, stretch.last))
-    return [
-        play(policy, scenario, seed=seed, run=run) if row is None else row
-        for run, row in enumerate(rows, stretch.first)
-    ]
+    check(stretch.policy, stretch.scenario)
+    return chunk((stretch.policy, stretch.scenario, stretch.seed, stretch.first, stretch.last))

@@ -36,7 +36,7 @@ from rolloutsim.sim.world import ORIGIN_MS, World
 from rolloutsim.tables import API_VERSION, Results, build_results, provenance
 from rolloutsim.trace import Truth, entry_records, sample_record, truth_record
 
-__all__ = ["compare", "fidelity", "notes", "play", "rows", "simulate", "trace_run"]
+__all__ = ["chunk", "compare", "fidelity", "notes", "play", "rows", "simulate", "trace_run"]
 
 CHUNK = 16
 """Replications that one task of an executor plays."""
@@ -154,15 +154,15 @@ def rows(
         return
     total = sum(map(_runs_of, tasks))
     if total == 1 and executor is None:
-        yield from _chunk(tasks[0], progress)
+        yield from chunk(tasks[0], progress)
         return
     with _player(total, jobs, executor) as player:
         done = 0
-        for chunk in map(_chunk, tasks) if player is None else in_order(_chunk, tasks, player):
-            done += len(chunk)
+        for found in map(chunk, tasks) if player is None else in_order(chunk, tasks, player):
+            done += len(found)
             if progress is not None:
                 progress(done, total)
-            yield from chunk
+            yield from found
 
 
 def _fill(
@@ -173,10 +173,10 @@ def _fill(
     total, left = sum(map(_runs_of, tasks)), sum(map(_runs_of, missing))
     done = total - left
     with _player(left, jobs, executor) as player:
-        played = ((task, _chunk(task)) for task in missing)
-        for task, chunk in played if player is None else finished(_chunk, missing, player):
-            keep.write(task, chunk)
-            done += len(chunk)
+        played = ((task, chunk(task)) for task in missing)
+        for task, found in played if player is None else finished(chunk, missing, player):
+            keep.write(task, found)
+            done += len(found)
             if progress is not None:
                 progress(done, total)
 
@@ -195,8 +195,11 @@ def _runs_of(task: Task) -> int:
     return last - first
 
 
-def _chunk(task: Task, progress: Progress | None = None) -> list[Outcome]:
-    """The rows of a task; ``progress`` hears of the minutes of its runs, where requests are played."""
+def chunk(task: Task, progress: Progress | None = None) -> list[Outcome]:
+    """The rows of a task (`check` has seen its policy and scenario).
+
+    ``progress`` hears of the minutes of its runs, where requests are played.
+    """
     policy, scenario, seed, first, last = task
     latency = reads_latency(policy, scenario)
     # The fast path has to be loaded and rehearsed first: it is for those who play many runs.
