@@ -39,7 +39,11 @@ Record = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """The state of one revision from ``at`` on: share of traffic, rates, pods."""
+    """The state of one revision from ``at`` on: share of traffic, rates, pods.
+
+    ``latency_median_s`` is the median of the time that its requests take at a pod, slow ones included and
+    waiting in a queue not.
+    """
 
     at: int
     revision: str

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from rolloutsim.sim.beginning import NEW, STABLE
 from rolloutsim.sim.beside import Beside, Shares
 from rolloutsim.sim.dataplane import Conditions
 from rolloutsim.sim.faults import Moment, demand, new_conditions, stable_conditions, strained
+from rolloutsim.sim.latency import Paces, slower_than
 from rolloutsim.sim.loop import Loop
 from rolloutsim.sim.pod_life import PodLife
 from rolloutsim.sim.routes import Routes
@@ -21,6 +23,7 @@ from rolloutsim.trace import Truth
 
 __all__ = ["Flow", "FlowModel", "truths"]
 
+_PRECISION = 1e-12
 _NO_PODS: Mapping[str, int] = MappingProxyType({})
 
 
@@ -133,7 +136,11 @@ class FlowModel:
 
 def truths(flow: Flow, latency: Latency, beside: Beside, loop: Loop) -> Iterator[Truth]:
     """What really is of each version, and of the pods of experiments."""
-    for revision, share, one in zip((STABLE, NEW), (flow.stable, flow.new), flow.conditions, strict=False):
+    conditions = tuple(
+        replace(one, latency_factor=_median_factor(latency, one.paces)) if one.tails else one
+        for one in flow.conditions
+    )
+    for revision, share, one in zip((STABLE, NEW), (flow.stable, flow.new), conditions, strict=False):
         pool = loop.cluster.pools.get(revision)
         yield Truth(
             at=loop.now,
@@ -144,4 +151,16 @@ def truths(flow: Flow, latency: Latency, beside: Beside, loop: Loop) -> Iterator
             latency_median_s=latency.median_s * one.latency_factor,
             pods=len(pool.pods) if pool else 0,
         )
-    yield from beside.truths(flow.conditions, loop, flow.rate_rps, latency.median_s)
+    yield from beside.truths(conditions, loop, flow.rate_rps, latency.median_s)
+
+
+def _median_factor(latency: Latency, paces: Paces) -> float:
+    """By what the median time is multiplied where some requests are slower than others, by bisection."""
+    low, high = min(factor for _, factor in paces), max(factor for _, factor in paces)
+    while high / low > 1.0 + _PRECISION:
+        middle = math.sqrt(low * high)
+        if slower_than(latency, paces, latency.median_s * middle) > 0.5:
+            low = middle
+        else:
+            high = middle
+    return math.sqrt(low * high)

@@ -12,7 +12,7 @@ from rolloutsim.outcomes import CaughtBy, End
 from rolloutsim.policy import load_policy_text
 from rolloutsim.policy.model import Policy
 from rolloutsim.promql import Vector, evaluate
-from rolloutsim.sim.beginning import ORIGIN_MS
+from rolloutsim.sim.beginning import NEW, ORIGIN_MS, STABLE
 from rolloutsim.sim.compiled import courses_of
 from rolloutsim.sim.requests.model import Endpoint, Fidelity, Requests
 from rolloutsim.sim.run import notes, play, rows, trace_run
@@ -218,3 +218,16 @@ def test_what_cannot_be_played_is_said() -> None:
     assert any(
         "every request of a simulation matches" in note for note in notes([policy(MIRROR)], [asked], 1, 1)
     )
+
+
+def test_the_true_latency_of_an_experiments_new_pods_has_the_tail_of_the_canary() -> None:
+    tail = Fault(FaultKind.LATENCY_TAIL, 20.0, share=0.3)
+    _, records = trace_run(policy(EXPERIMENT.replace("WEIGHT", ", weight: 5")), scenario(tail))
+    known = {
+        one["revision"]: one["latency_median_s"]
+        for one in records
+        if one["kind"] == "truth" and one["share"] > 0.0
+    }
+    stable, new = known.pop(STABLE), known.pop(NEW)
+    assert stable == 0.06 < new
+    assert sorted(known.values()) == [stable, new]

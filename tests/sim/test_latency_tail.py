@@ -30,7 +30,7 @@ from rolloutsim.sim.requests.layout import STARTED
 from rolloutsim.sim.requests.model import Client, Endpoint, Fidelity, Law, Pods, Requests
 from rolloutsim.sim.requests.need import fidelity_of
 from rolloutsim.sim.requests.plane import Lane, RequestPlane, Route
-from rolloutsim.sim.run import play
+from rolloutsim.sim.run import play, trace_run
 from rolloutsim.sim.scenario import (
     ConstantRate,
     Fault,
@@ -159,6 +159,26 @@ def test_who_takes_too_long_is_counted_as_bad(played: World) -> None:
     exposed = played.exposed()
     error = math.sqrt(worse / exposed)
     assert played.plane.bad[1:].sum() / exposed == pytest.approx(worse, abs=4.0 * error)
+
+
+# --- what really is ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("share", "factor"), [(SHARE, FACTOR), (0.3, 4.0), (0.5, 20.0), (0.9, 20.0), (0.2, 0.25)]
+)
+def test_the_true_median_is_that_of_the_mixture(share: float, factor: float) -> None:
+    """Half of the requests take longer than it says, by the closed form."""
+    tail = Fault(FaultKind.LATENCY_TAIL, factor, share=share)
+    policy = gated("sum(rate(http_request_duration_seconds_countWHERE))", "1000")
+    _, records = trace_run(policy, Scenario("s", gated_service(), Release("r", (tail,))))
+    truths = [one for one in records if one["kind"] == "truth"]
+    (stable,) = {one["latency_median_s"] for one in truths if one["revision"] == STABLE}
+    assert stable == MEDIAN_S
+    median = {one["latency_median_s"] for one in truths if one["revision"] == NEW and one["share"] > 0.0}
+    (found,) = median
+    assert (1.0 - share) * lognormal(found) + share * lognormal(found, factor) == pytest.approx(0.5, abs=1e-9)
+    assert (found > MEDIAN_S) == (factor > 1.0)
 
 
 # --- requests one by one --------------------------------------------------------------------------
