@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from rolloutsim.conditions import MeasurementPhase
 from rolloutsim.engine.construction import built_fast
@@ -79,7 +79,7 @@ def watch_from(counts: GatedCounts, watch: Watch | None, spans: tuple[Span, ...]
     same = watch is not None and (not watch.spans or watch.spans[0].start == (spans or watch.spans)[0].start)
     if watch is None or not spans or not same:
         return Watch(start_gate(counts.gate), spans)
-    return replace(watch, spans=spans)
+    return Watch(watch.state, spans, watch.counted, watch.power, watch.empty, watch.missing)
 
 
 def look(counts: GatedCounts, watch: Watch, outcome: Outcome, at: int, interval_ms: int) -> Look:
@@ -111,10 +111,10 @@ def look(counts: GatedCounts, watch: Watch, outcome: Outcome, at: int, interval_
     return Look(moved, _phase(state.verdict), evidence_text(evidence), message)
 
 
-def _samples(watch: Watch, known: Sequence[Counts], new: Sequence[Counts]) -> Iterator[Sample]:
+def _samples(watch: Watch, known: tuple[Counts, ...], new: tuple[Counts, ...]) -> Iterator[Sample]:
     """What has to be fed: cumulative counts, one sample for each span that has news, at least one."""
     weight = watch.spans[-1].weight_percent if watch.spans else 0.0
-    if all(a == b for a, b in zip(known, new, strict=True)):
+    if known == new:
         yield _sample(known, weight)
         return
     counted = list(known)
