@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 
 from rolloutsim.policy import load_policy, load_policy_text
-from rolloutsim.sim.gauges import GAUGES
 from rolloutsim.sim.run import compare, simulate
-from rolloutsim.sim.scenario import Logs, Resources, Scenario
+from rolloutsim.sim.scenario import Logs, Resources, Scenario, Telemetry
 from rolloutsim.sim.scenario_file import load_scenario
+from rolloutsim.sim.unseen import series_of
 from rolloutsim.sim.world import World
+from rolloutsim.telemetry import PRESETS
+from tests.sim.test_beside import EXPERIMENT, policy
 
 SCENARIOS = Path(__file__).parents[2] / "scenarios"
 GUARDED = SCENARIOS / "policies" / "canary-guarded.yaml"
@@ -62,20 +64,35 @@ def test_a_service_that_is_named_otherwise_is_seen_by_no_policy(guarded, worlds)
     assert note.endswith('{service="api"}, which service shop does not have: it sees nothing')
 
 
-@pytest.mark.parametrize(
-    "policy", ["canary-guarded", "canary-latency", "httproute-canary", "native-blue-green"]
-)
-def test_a_world_names_its_series_when_it_is_made(policy, worlds):
-    """So that nothing has to be played to know them: not the canary's, not those of memory and logs."""
-    telemetry = replace(worlds[0].service.telemetry, resources=Resources(), logs=Logs())
-    full = Scenario("s", replace(worlds[0].service, telemetry=telemetry), worlds[0].release)
-    world = World(load_policy(SCENARIOS / f"policies/{policy}.yaml"), full, 1, 0)
-    series = named(world)
-    assert set(GAUGES) < {one["__name__"] for one in series}
+def played(policy, scenario) -> set[frozenset[tuple[str, str]]]:
+    """The series of a world, after its run."""
+    world = World(policy, scenario, 1, 0)
     world.play()
-    assert named(world) == series
-
-
-def named(world: World) -> list[dict[str, str]]:
     store = world.metrics.store
-    return [dict(store.labels(index)) for index in range(len(store))]
+    return {frozenset(store.labels(index).items()) for index in range(len(store))}
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("file", ["canary-guarded", "httproute-canary"])
+def test_the_series_of_a_service_are_those_of_its_worlds(file, preset, worlds):
+    """The canary's, those of mislabelled requests, of memory and logs: whatever the policy does."""
+    telemetry = Telemetry(preset=preset, resources=Resources(), logs=Logs())
+    chosen = load_policy(SCENARIOS / f"policies/{file}.yaml")
+    for changes in ({}, {"unlabelled": 0.1}, {"mislabelled": 0.1}):
+        service = replace(worlds[0].service, telemetry=replace(telemetry, **changes))
+        full = Scenario("s", service, worlds[0].release)
+        assert {frozenset(one) for one in series_of(full)} == played(chosen, full)
+
+
+def test_an_experiments_pods_add_series_that_differ_in_their_hash_alone(worlds):
+    hashes = {"app_version", "rollouts_pod_template_hash"}
+
+    def others(series):
+        return {frozenset((name, value) for name, value in one if name not in hashes) for one in series}
+
+    known, found = (
+        set(map(frozenset, series_of(worlds[0]))),
+        played(policy(EXPERIMENT.replace("WEIGHT", ", weight: 5")), worlds[0]),
+    )
+    assert known < found
+    assert others(found) == others(known)
