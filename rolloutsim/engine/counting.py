@@ -147,12 +147,12 @@ def _rises(
         times, values = _finite(counter)
         if not times:
             continue
-        known = scrapes[counter.target]
-        index = bisect_left(known, times[0])
-        zero = known[index - 1] if index else born
-        if zero is not None:
+        if times[0] >= spans[0].start:
+            known = scrapes[counter.target]
+            index = bisect_left(known, times[0])
+            zero = known[index - 1] if index else born
             place = bisect_left(ends, times[0])
-            if place < len(spans) and spans[place].start <= min(zero, times[0]):
+            if zero is not None and place < len(spans) and spans[place].start <= min(zero, times[0]):
                 totals[place] += values[0]
         grows = sorted(values) == values
         for place, span in enumerate(spans):
