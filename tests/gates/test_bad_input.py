@@ -81,6 +81,11 @@ def test_no_counts_and_no_weight_give_nan(gate: Gate, samples: list[Sample]) -> 
     check(gate, samples)
 
 
+def test_a_p_value_of_hundreds_of_millions_of_requests_is_none_above_one() -> None:
+    sample = Sample(stable=Arm(1, 0), canary=Arm(479_001_601, 1), weight_percent=1e-9)
+    check(FisherExact(alpha=0.05, beta=0.1, smallest_difference=0.01, min_requests=1), [sample])
+
+
 def changed(gate: Gate, name: str, value: Any) -> Gate | None:
     """The gate with one other number; None where it says that it makes no sense."""
     try:

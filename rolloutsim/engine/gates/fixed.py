@@ -120,7 +120,8 @@ def fisher_p(canary: Arm, stable: Arm) -> float:
     last = min(bad, canary.requests)
     # Sum the tail that falls off monotonically, so that it may be cut where terms no longer count.
     if canary.bad * total > bad * canary.requests:
-        return _tail(canary.bad, 1, last, canary.requests, stable.requests, bad)
+        tail = _tail(canary.bad, 1, last, canary.requests, stable.requests, bad)
+        return min(tail, 1.0)  # of hundreds of millions of requests it is known to six digits
     if canary.bad == first:
         return 1.0
     return max(0.0, 1.0 - _tail(canary.bad - 1, -1, first, canary.requests, stable.requests, bad))
