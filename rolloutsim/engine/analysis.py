@@ -466,7 +466,10 @@ def _next(run: RunState, metrics: tuple[MetricState, ...], started: int, at: int
 
 
 def _has_bad_metric(metrics: tuple[MetricState, ...]) -> bool:
-    return any(state.phase.bad and not state.dry_run for state in metrics)
+    for state in metrics:
+        if state.phase.bad and not state.dry_run:
+            return True
+    return False
 
 
 def _told(run: str, state: MetricState) -> MeasurementTaken:

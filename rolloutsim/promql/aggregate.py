@@ -58,9 +58,9 @@ def _sum(inner: VectorPlan, group_of: Grouping, key: object) -> VectorPlan:
     def plan(context: Context) -> Frame:
         shape, values = inner(context)
         groups, index = _groups(shape, key, group_of)
-        if len(groups) == 1:
+        if len(groups) < 2:
             present = [value for value in values if value is not None]
-            return groups, [sums.total(present) if present else None]
+            return groups, [sums.total(present)] if present else [None] * len(groups)
         totals: Values = [None] * len(groups)
         errors = [0.0] * len(groups)
         for value, group in zip(values, index, strict=True):

@@ -31,6 +31,9 @@ MAX_STEPS = 11_000
 MAX_EVALUATIONS = 1_000_000
 """What nested subqueries together may ask for; a server stops such queries by their duration."""
 
+KEEPS_NAME = "last_over_time"
+"""The only window function whose result has a metric name."""
+
 _WIDE = 6
 """From this many series of one block on, numpy looks for counter resets faster than Python does."""
 
@@ -103,25 +106,14 @@ def over_subquery(
 ) -> VectorPlan:
     """A window function over a subquery, whose plan is ``source``."""
     at, offset, range_ms = query.at, query.offset_ms, query.range_ms
-    function = WINDOW_FUNCTIONS[name]
+    function, keeps_name = WINDOW_FUNCTIONS[name], name == KEEPS_NAME
 
     def plan(context: Context) -> Frame:
         shape, series = source(context)
         end = context.reference(at, offset)
         window = Window(end - range_ms, end, context.at_ms, tuple(scalar(context) for scalar in scalars))
-        return shape, [function(times, values, window) for times, values in series]
-
-    return _named(name, plan)
-
-
-def _named(name: str, inner: VectorPlan) -> VectorPlan:
-    """The plan without metric names, which only ``last_over_time`` keeps."""
-    if name == "last_over_time":
-        return inner
-
-    def plan(context: Context) -> Frame:
-        shape, values = inner(context)
-        return checked(drop_name(shape), values)
+        values = [function(times, values, window) for times, values in series]
+        return (shape, values) if keeps_name else checked(drop_name(shape), values)
 
     return plan
 
@@ -129,7 +121,7 @@ def _named(name: str, inner: VectorPlan) -> VectorPlan:
 def over_selector(name: str, selector: Selector, scalars: tuple[NumberPlan, ...]) -> VectorPlan:
     """A window function over a range selector."""
     at, offset, range_ms = selector.at, selector.offset_ms, selector.range_ms or 0
-    function = WINDOW_FUNCTIONS[name]
+    function, keeps_name = WINDOW_FUNCTIONS[name], name == KEEPS_NAME
     counter, per_second = _EXTRAPOLATED.get(name, (False, False))
     extrapolates = name in _EXTRAPOLATED
     key = object()
@@ -154,9 +146,10 @@ def over_selector(name: str, selector: Selector, scalars: tuple[NumberPlan, ...]
                 _columns(values, group, function, window, low, high)
             elif high - low > 1:
                 _changes(values, group, function, window, low, high, counter, per_second)
-        return selection.shape, values
+        shape = selection.shape
+        return (shape, values) if keeps_name else checked(drop_name(shape), values)
 
-    return _named(name, plan)
+    return plan
 
 
 def _one_by_one(

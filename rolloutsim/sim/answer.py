@@ -20,7 +20,7 @@ def found_by(query: str, store: SeriesStore, at_ms: int, *, left_closed: bool = 
         return MeasureError(str(error))
     match answer:
         case Vector(elements=elements):
-            return VectorResult(tuple(value for _, value in elements))
+            return VectorResult(tuple([value for _, value in elements]))
         case Scalar(value=value):
             return ScalarResult(value)
         case Matrix(series=series):
