@@ -466,10 +466,7 @@ def _next(run: RunState, metrics: tuple[MetricState, ...], started: int, at: int
 
 
 def _has_bad_metric(metrics: tuple[MetricState, ...]) -> bool:
-    for state in metrics:
-        if state.phase.bad and not state.dry_run:
-            return True
-    return False
+    return any(state.phase.bad and not state.dry_run for state in metrics)
 
 
 def _told(run: str, state: MetricState) -> MeasurementTaken:
