@@ -78,7 +78,8 @@ class Metrics:
         self._ids = [self._store.add_series(dict(labels)) for labels in self._series.labels]
         self._exists = np.zeros(len(self._ids), dtype=np.bool_)
         self._missing = True
-        self._present: tuple[NDArray[np.intp], tuple[int, ...]] | None = None
+        self._present: tuple[slice | NDArray[np.intp], tuple[int, ...]] | None = None
+        """Columns and ids of the series that there are to scrape; a slice if that is all, to save a copy."""
         self._alive: tuple[bool, ...] = ()
         self._unread: list[Scrapes | _Alive] = []
         self._scraped = np.zeros(len(self._ids), dtype=np.bool_)
@@ -257,9 +258,10 @@ class Metrics:
             return
         if self._present is None:
             which = np.flatnonzero(self._exists & self._scraped)
-            self._present = which, tuple(self._ids[index] for index in which)
-        which, ids = self._present
-        self._add(ids, times, values[:, which])
+            columns = slice(None) if len(which) == len(self._ids) else which
+            self._present = columns, tuple(self._ids[index] for index in which)
+        columns, ids = self._present
+        self._add(ids, times, values[:, columns])
 
     def _requests(self, scrapes: Scrapes) -> Floats:
         """Requests of each version so far: (R, 2)."""
