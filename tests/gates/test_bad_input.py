@@ -17,6 +17,7 @@ from rolloutsim.engine.gates import (
     Arm,
     EventShare,
     Evidence,
+    FisherExact,
     Gate,
     GroupSequential,
     RateRatio,
