@@ -27,7 +27,12 @@ VERIFY_RETRY_MS = 10_000
 
 
 def canary_picture(work: Work, weights: Recorded | None) -> Picture:
-    """The rollout as replica arithmetic sees it, with the recorded ``weights`` that it should assume."""
+    """The rollout as replica arithmetic sees it, with the recorded ``weights`` that it should assume.
+
+    Only ``dynamicStableScale`` goes by them.
+    """
+    if not work.canary.dynamic_stable_scale:
+        weights = None
     if work.picture is None or work.picture_weights is not weights:
         work.picture, work.picture_weights, work.counts = _picture(work, weights), weights, None
     return work.picture
