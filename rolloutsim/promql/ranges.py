@@ -233,14 +233,14 @@ def _ends(
     counter: bool,
 ) -> Iterable[tuple[int, float, float]]:
     """Place, first and last value of the columns without a reset or a NaN; the others are settled here."""
-    rows = group.block.values[low:high]
+    samples = group.block.values
     if counter and len(group.columns) >= _WIDE:
-        selected = rows[:, group.index]
+        selected = samples[low:high, group.index]
         if (selected[1:] >= selected[:-1]).all():
             return zip(group.positions, selected[0].tolist(), selected[-1].tolist(), strict=True)
     ends: list[tuple[int, float, float]] = []
     for position, column in zip(group.positions, group.columns, strict=True):
-        values = rows[:, column].tolist()
+        values = samples[low:high, column].tolist()
         total = sum(values)
         if total != total or (counter and sorted(values) != values):
             times = group.block.times[low:high].tolist()

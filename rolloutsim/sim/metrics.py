@@ -276,7 +276,8 @@ class Metrics:
             raw = raw - self._lost
         if self._telemetry.unlabelled or self._telemetry.mislabelled:
             raw = self._strayed(raw)
-        return np.asarray(raw.reshape(len(raw), -1) @ self._series.adds)
+        values: Floats = raw.reshape(len(raw), -1).dot(self._series.adds)
+        return values
 
     def _raw(self, scrapes: Scrapes) -> Floats:
         """The columns of each pool at every scrape, since the beginning: (R, V, C)."""

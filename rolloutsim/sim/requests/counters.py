@@ -27,11 +27,13 @@ class Counters:
         self._answers = np.zeros(len(totals), dtype=np.int64)
         self._seconds = np.zeros(len(totals))
 
-    def totals(self, s: State) -> NDArray[np.int64]:
-        """(V, 2 + 2 B): successes, errors, buckets of each; with what was there before the run."""
-        totals = self.before.copy()
-        _count(s.counts, s.hist, self._by_router, self._patience, self._latency, totals)
-        return totals
+    def rows(self, scrapes: int) -> NDArray[np.int64]:
+        """(R, V, 2 + 2 B), to be filled by `read` at each of the scrapes."""
+        return np.empty((scrapes, *self.before.shape), dtype=np.int64)
+
+    def read(self, s: State, totals: NDArray[np.int64]) -> None:
+        """Fill ``totals``, (V, 2 + 2 B), with what was there before the run and what came since."""
+        _count(s.counts, s.hist, self.before, self._by_router, self._patience, self._latency, totals)
 
     def mean_s(self, s: State) -> NDArray[np.float64]:
         """Per pool: mean latency of the answers since this was last asked."""
@@ -41,11 +43,11 @@ class Counters:
 
 
 @compiled
-def _count(counts, hist, by_router, patience, latency, totals):  # type: ignore[no-untyped-def]
-    """Add what was counted to ``totals``."""
+def _count(counts, hist, before, by_router, patience, latency, totals):  # type: ignore[no-untyped-def]
     buckets = hist.shape[2]
     for pool in range(totals.shape[0]):
         for error in range(2):
+            counted = 0
             for bucket in range(buckets):
                 n = hist[pool, error, bucket]
                 if by_router and error == 1:
@@ -53,9 +55,11 @@ def _count(counts, hist, by_router, patience, latency, totals):  # type: ignore[
                         n += counts[pool, REJECTED] + counts[pool, CUT]
                     if bucket == patience:
                         n += counts[pool, TIMED_OUT]
-                totals[pool, error] += n
+                counted += n
                 if latency:
-                    totals[pool, 2 + error * buckets + bucket] += n
+                    column = 2 + error * buckets + bucket
+                    totals[pool, column] = before[pool, column] + n
+            totals[pool, error] = before[pool, error] + counted
 
 
 @compiled

@@ -214,8 +214,10 @@ class RequestDataPlane:
         if not isinstance(self._service.traffic.rate, ConstantRate):
             self._look_at_the_load()
         correlated = self._service.error_icc > 0.0
-        times: list[int] = []
-        rows: list[Ints] = []
+        first_ms = self._means.last_scrape_ms(now) + self._interval
+        times = np.arange(first_ms, until_ms + 1, self._interval, dtype=np.int64)
+        totals = self._counters.rows(len(times))
+        to_fill = iter(totals)
         while now < until_ms:
             scrape_ms = self._means.last_scrape_ms(now) + self._interval
             minute_ms = (now // MINUTE_MS + 1) * MINUTE_MS
@@ -225,15 +227,10 @@ class RequestDataPlane:
             if now == 0:
                 self._account()
             if now == scrape_ms:
-                times.append(now)
-                rows.append(self._counters.totals(self._played.state))
+                self._counters.read(self._played.state, next(to_fill))
             if now == minute_ms and correlated:
                 self._hold()
-        return self._scrapes(times, rows)
-
-    def _scrapes(self, times: list[int], rows: list[Ints]) -> Scrapes:
-        totals = np.array(rows) if rows else np.empty((0, *self._counters.before.shape), dtype=np.int64)
-        return Scrapes(np.array(times, dtype=np.int64), totals, self._counters.mean_s(self._played.state))
+        return Scrapes(times, totals, self._counters.mean_s(self._played.state))
 
     def _account(self) -> None:
         """Compare what became bad since the last time with what would have on free, stable pods.
@@ -272,7 +269,9 @@ class RequestDataPlane:
 
     def now(self) -> Scrapes:
         """A scrape at this very moment."""
-        return self._scrapes([self.now_ms], [self._counters.totals(self._played.state)])
+        totals = self._counters.rows(1)
+        self._counters.read(self._played.state, totals[0])
+        return Scrapes(np.array([self.now_ms]), totals, self._counters.mean_s(self._played.state))
 
     def skip(self, until_ms: int) -> None:
         """Play on, though nobody will look at the counters again."""
