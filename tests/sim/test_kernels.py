@@ -86,3 +86,28 @@ def test_small_binomials_are_monotone_in_p(n, p, q, cell):
     """Common random numbers: the same draw under a higher error rate never gives fewer errors."""
     low, high = sorted((p, q))
     assert kernels.binomial(1, 2, cell, 0, 0, n, low) <= kernels.binomial(1, 2, cell, 0, 0, n, high)
+
+
+def test_columns_of_pools_are_cumulated_buckets_time_and_count():
+    draws = np.random.default_rng(4)
+    scrapes, pools, buckets = 4, 3, 6
+    totals = draws.integers(0, 50, (scrapes, pools, 2 + 2 * buckets)).cumsum(axis=0)
+    mean_s = draws.random(pools)
+    before, seconds_before = draws.integers(0, 50, (pools, 2)), draws.random((pools, 2))
+    counted, seconds = before.copy(), seconds_before.copy()
+    columns = np.full((scrapes, pools, 6 + 2 * buckets), np.nan)
+    kernels.fill_columns(totals, mean_s, counted, seconds, columns)
+
+    counts = totals[:, :, :2]
+    each = columns[:, :, 2:].reshape(scrapes, pools, 2, buckets + 2)
+    np.testing.assert_array_equal(columns[:, :, :2], counts)
+    spread = totals[:, :, 2:].reshape(scrapes, pools, 2, buckets)
+    np.testing.assert_array_equal(each[..., :buckets], spread.cumsum(axis=3))
+    took = seconds_before + (counts - before) * mean_s[:, None]
+    np.testing.assert_array_equal(each[..., buckets], took)
+    np.testing.assert_array_equal(each[..., buckets + 1], counts)
+    np.testing.assert_array_equal(counted, counts[-1])
+    np.testing.assert_array_equal(seconds, took[-1])
+    unchanged = counted.copy(), seconds.copy()
+    kernels.fill_columns(totals[:0], mean_s, counted, seconds, columns[:0])
+    np.testing.assert_array_equal((counted, seconds), unchanged)
