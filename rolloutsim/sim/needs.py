@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from rolloutsim.errors import ScenarioError
@@ -13,10 +12,8 @@ from rolloutsim.policy.model import (
     OtherProvider,
     Policy,
     PrometheusProvider,
-    Provider,
 )
-from rolloutsim.promql import compile_query
-from rolloutsim.sim.beginning import NEW
+from rolloutsim.policy.reading import queries_of, reads_of
 from rolloutsim.sim.scenario import Scenario
 from rolloutsim.telemetry import PRESETS
 
@@ -61,19 +58,7 @@ def reads_latency(policy: Policy, scenario: Scenario) -> bool:
     histogram = PRESETS[scenario.service.telemetry.preset].durations
     names = {f"{histogram}_{part}" for part in ("bucket", "sum", "count")}
     for metric in _metrics(policy):
-        for query in _queries(metric.provider):
-            for selector in compile_query(_placeholder(query)).selectors:
-                if selector.metric is None or selector.metric in names:
-                    return True
+        for query in queries_of(metric.provider):
+            if any(read.metric is None or read.metric in names for read in reads_of(query)):
+                return True
     return False
-
-
-def _queries(provider: Provider) -> tuple[str, ...]:
-    if isinstance(provider, GatedCounts):
-        return provider.selectors
-    return (provider.query,) if isinstance(provider, PrometheusProvider) else ()
-
-
-def _placeholder(query: str) -> str:
-    """A query whose late-bound arguments are filled with something, so that it can be read."""
-    return re.sub(r"\{\{[^}]*\}\}", NEW, query)
