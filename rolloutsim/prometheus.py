@@ -80,8 +80,9 @@ class Prometheus:
         self._server = server
         parts = urlsplit(server.address)
         if parts.scheme not in ("http", "https") or not parts.hostname:
+            given = "what was given" if "@" in server.address else repr(server.address)
             raise ExecutorError(
-                f"{server.shown!r} is no address of a metrics server; write http://HOST:PORT or https://HOST"
+                f"{given} is no address of a metrics server; write http://HOST:PORT or https://HOST"
             )
         secret = server.confidential or parts.password is not None
         refuse_in_the_clear(server.address, server.headers, confidential=secret)

@@ -9,6 +9,7 @@ Data goes to standard output, everything else to standard error. Exit codes:
 3    no verdict: the bars of ``vet`` could not be decided with the runs that it may play
 5    not permitted: no certificate that covers this policy, here and now
 130  interrupted
+141  whoever reads the output has closed it
 ===  =========================================================================
 
 A mistake in an input is one line, ``error: FILE:LINE: PATH: why; what to do``, and never a traceback.
@@ -16,6 +17,9 @@ A mistake in an input is one line, ``error: FILE:LINE: PATH: why; what to do``, 
 
 from __future__ import annotations
 
+import errno
+import os
+import sys
 from typing import Any
 
 import typer
@@ -50,6 +54,10 @@ from rolloutsim.errors import RolloutsimError
 __all__ = ["app"]
 
 WRONG_INPUT = 2
+INTERRUPTED = 130
+NOBODY_READS = 141
+"""As a shell says it of a program that ends at a closed pipe: 128 and the number of SIGPIPE."""
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
 class _Verbs(TyperGroup):
@@ -57,10 +65,32 @@ class _Verbs(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         try:
-            return super().invoke(ctx)
+            try:
+                return super().invoke(ctx)
+            finally:
+                sys.stdout.flush()
         except RolloutsimError as error:
             typer.echo(f"error: {error}", err=True)
             raise typer.Exit(WRONG_INPUT) from None
+        except KeyboardInterrupt:
+            typer.echo("interrupted", err=True)
+            raise typer.Exit(INTERRUPTED) from None
+        except BrokenPipeError:
+            _give_up_output()
+            raise typer.Exit(NOBODY_READS) from None
+        except OSError as error:
+            if error.errno not in _FULL:
+                raise
+            _give_up_output()
+            typer.echo(f"error: the output cannot be written: {error.strerror}", err=True)
+            raise typer.Exit(WRONG_INPUT) from None
+
+
+def _give_up_output() -> None:
+    """Let what is still to be written go nowhere, or the interpreter would try again as it ends."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
 
 
 app = typer.Typer(

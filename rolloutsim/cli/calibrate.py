@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rolloutsim.cli.inputs import Argo, ArgoOption, one_policy
-from rolloutsim.cli.output import progress, writing
+from rolloutsim.cli.output import check_files, progress, writing
 from rolloutsim.cli.recording import FILES, authorization, read_instant, read_length, read_recording
 from rolloutsim.errors import InputError
 
@@ -79,6 +79,7 @@ def calibrate(
         raise InputError("--errors and --latency come with --requests", fix="add --requests")
     if out.suffix not in (".yaml", ".yml"):
         raise InputError("a description is a YAML file", value=str(out), fix="let its name end in .yaml")
+    check_files(out)
     policy = one_policy(aa, argo) if aa is not None else None
     with _source(prometheus, trace, bearer_file, ca_file) as (source, known):
         first_ms, last_ms = _stretch(last, end, known)

@@ -99,12 +99,23 @@ def scenario_files(given: Sequence[str]) -> list[str]:
 def _load(given: str, argo: Argo) -> tuple[Policy, ...]:
     from rolloutsim.policy import load_policies
 
-    return load_policies(*given.split(","), dialect=dialect(argo))
+    parts = given.split(",")
+    for part in parts:
+        _refuse_no_name(part, given, PolicyError)
+        if Path(part).is_dir():
+            raise PolicyError(
+                "a directory stands here for files of a policy",
+                at=Position(part),
+                fix="name its files, with commas where they belong together",
+            )
+    return load_policies(*parts, dialect=dialect(argo))
 
 
 def _paths(part: str) -> Iterator[str]:
     """The files that ``part`` means; of ``SERVICES+RELEASES``, each of the one with each of the other."""
-    sides = [part] if Path(part).exists() else part.split("+")
+    sides = [part] if part and Path(part).exists() else part.split("+")
+    for side in sides:
+        _refuse_no_name(side, part, ScenarioError)
     yield from ("+".join(pair) for pair in product(*(_files(side) for side in sides)))
 
 
@@ -128,6 +139,14 @@ def _names(paths: Iterable[str]) -> list[str]:
     listed = list(paths)
     count = Counter(Path(path).stem for path in listed)
     return [Path(path).stem if count[Path(path).stem] == 1 else path for path in listed]
+
+
+def _refuse_no_name(part: str, given: str, error: type[InputError]) -> None:
+    """An empty name would be the present directory."""
+    if not part.strip():
+        raise error(
+            "a file's name is missing", value=given, fix="name one on each side of a ',' and of a '+'"
+        )
 
 
 def _refuse_doubles(what: str, names: Sequence[str]) -> None:

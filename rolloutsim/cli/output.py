@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from rolloutsim.tables import Results
 
-__all__ = ["Output", "check_output", "progress", "save_figure", "write_results", "writing"]
+__all__ = ["Output", "check_files", "check_output", "progress", "save_figure", "write_results", "writing"]
 
 _FIGURES = {".png": "Software", ".svg": "Date", ".pdf": "CreationDate"}
 """Kinds of figures, and the metadata that would make two equal figures differ."""
@@ -42,8 +42,17 @@ def check_output(output: Output, out: Path | None, plot: Path | None, trace: Pat
             at=Position(str(plot)),
             fix=f"let its name end in {', '.join(_FIGURES)}",
         )
-    for path in (out, plot, trace):
-        if path is not None and not path.parent.is_dir():
+    check_files(out, plot, trace)
+
+
+def check_files(*paths: Path | None) -> None:
+    """Refuse files that cannot be written, before there is something to write."""
+    for path in paths:
+        if path is None:
+            continue
+        if path.is_dir():
+            raise InputError("this is a directory", at=Position(str(path)), fix="name a file in it")
+        if not path.parent.is_dir():
             raise InputError(
                 "the directory does not exist", at=Position(str(path)), fix=f"make {path.parent}"
             )

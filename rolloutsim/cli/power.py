@@ -150,7 +150,7 @@ def _rows(curve: Curve) -> list[str]:
     rows = [titles]
     last = None
     for cell in curve.cells:
-        level = f"{cell.traffic_rps:,.3g}" if cell.traffic_rps != last else ""
+        level = _number(cell.traffic_rps) if cell.traffic_rps != last else ""
         last = cell.traffic_rps
         row = [
             level,
@@ -179,6 +179,6 @@ def _estimate(estimate: Estimate, unit: float = 1.0) -> str:
 
 
 def _number(value: float) -> str:
-    if abs(value) >= 10_000:
+    if abs(value) >= 999.5:  # else three digits have an exponent
         return f"{value / 1000:.3g}k"
     return f"{value:.3g}" if abs(value) >= 0.05 or value == 0 else f"{value:.1g}"

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from rolloutsim.cli.output import writing
+from rolloutsim.cli.output import check_files, writing
 from rolloutsim.cli.recording import authorization, read_instant
 from rolloutsim.errors import InputError
 
@@ -42,6 +42,7 @@ def record(
     Samples are taken as they were scraped, from 15 minutes before. What looks like a secret or a person in a
     label is replaced by a number. Nothing on the server is changed.
     """
+    check_files(out)
     from rolloutsim.cli.inputs import policies
     from rolloutsim.evidence.recorded import Recorder, record_bundle, selectors_of
     from rolloutsim.prometheus import Server

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rolloutsim.cli.incidents import API_VERSION, Form, FormOption, rows, wrapped
-from rolloutsim.cli.output import progress, writing
+from rolloutsim.cli.output import check_files, progress, writing
 from rolloutsim.errors import InputError, Position
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ def replay(
     played. Of a bundle all is measured up to a policy's first other action, and modelled from there on. Exit
     code 1 if the policy that ran is decided otherwise than it was then.
     """
+    check_files(out)
     path = Path(incident)
     if path.suffix not in ("", ".yaml", ".yml") and not path.is_file():
         raise InputError("there is no such file", at=Position(incident), fix="rolloutsim record writes one")
@@ -72,6 +73,8 @@ def replay(
         if not faithful:
             raise typer.Exit(FAILED)
         return
+    if ran is not None or as_run is not None:
+        raise InputError("--ran and --as-run are for a bundle that 'rolloutsim record' wrote", value=incident)
     from rolloutsim.cli.inputs import policies
     from rolloutsim.evidence.incidents import choice, load_incident, shipped_policy
     from rolloutsim.evidence.incidents import replay as played

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,7 +15,9 @@ from rolloutsim.cli.play import Jobs, Runs, Scenarios, Seed
 from rolloutsim.cli.workers import Dask, start, workers
 
 if TYPE_CHECKING:
+    from rolloutsim.estimates import Estimate
     from rolloutsim.sim.sweep import Sweep
+    from rolloutsim.tables import Summary
 
 __all__ = ["sweep"]
 
@@ -47,6 +49,7 @@ def sweep(
     """
     start(jobs, dask, runs)
     from rolloutsim.cli import inputs
+    from rolloutsim.cli.table import without_interval
     from rolloutsim.sim import sweep as sweeps
 
     axes = [sweeps.read_axis(one) for one in set_]
@@ -58,7 +61,9 @@ def sweep(
         )
     _write(found, out)
     typer.echo("\n".join(_table(found)))
-    typer.echo(f"{found.results.notes[0]}; what it rests on stands in {out / 'cells.json'}")
+    rows = found.results.rows
+    typer.echo("".join(f"{one}\n" for one in without_interval(_estimates(rows))), nl=False)
+    typer.echo(f"{found.results.notes[0]};\nwhat it rests on stands in {out / 'cells.json'}")
 
 
 def _table(found: Sweep) -> Iterator[str]:
@@ -79,17 +84,23 @@ def _table(found: Sweep) -> Iterator[str]:
         yield "  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
 
 
+def _estimates(rows: Iterable[Summary]) -> Iterator[Estimate | None]:
+    for row in rows:
+        yield from (row.p_abort, row.bad_requests, row.duration_s)
+
+
 def _short(axis: str) -> str:
     """The end of a path, with the place in a list that it may stand in: ``steps[0].setWeight``."""
     *above, last = axis.rpartition(":")[2].split(".")
     return f"{above[-1]}.{last}" if above and above[-1].endswith("]") else last
 
 
-def _shown(estimate: Mapping[str, float] | None, scale: float) -> str:
-    if estimate is None:
-        return "–"
-    value, low, high = (f"{scale * estimate[part]:.4g}" for part in ("value", "low", "high"))
-    return value if value == low == high else f"{value} ({low}–{high})"
+def _shown(estimate: Mapping[str, float | None] | None, scale: float) -> str:
+    """A value and its interval, as far as the runs say them."""
+    given = [None if estimate is None else estimate[part] for part in ("value", "low", "high")]
+    value, *bounds = ("–" if one is None else f"{scale * one:.4g}" for one in given)
+    low, high = bounds
+    return value if "–" in (low, high) or value == low == high else f"{value} ({low}–{high})"
 
 
 def _write(found: Sweep, directory: Path) -> None:

@@ -76,7 +76,12 @@ def workers(dask: str | None, keep: Path | None) -> Iterator[Workers]:
     with ExitStack() as stack:
         kept = None if keep is None else stack.enter_context(keeping(keep))
         executor = None if dask is None else stack.enter_context(executors.dask(dask))
-        yield Workers(executor, kept)
+        try:
+            yield Workers(executor, kept)
+        except KeyboardInterrupt:
+            if keep is not None:
+                typer.echo(f"what was played is in {keep}: the same command goes on from there", err=True)
+            raise
     if kept is not None:
         _say(kept)
 

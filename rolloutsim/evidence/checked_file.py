@@ -41,7 +41,11 @@ def read_record(
     except PolicyError as wrong:
         raise as_error(wrong, error) from wrong
     if len(documents) != 1:
-        raise error(f"the file holds one document, not {len(documents)}", at=Position(file, 1))
+        raise error(
+            f"one document is wanted, and the file holds {len(documents) or 'none'}",
+            at=Position(file, 1),
+            fix="is it the file that was meant?",
+        )
     (document,) = documents
     try:
         return adapter.validate_python(_plain(document))

@@ -85,7 +85,12 @@ class Influence:
         text = f"{self.path} {self.value} -> {self.changed_to}: {self.policy} in {self.scenario} "
         if self.stopped[0] != self.stopped[1]:
             return text + f"stops {100 * self.stopped[0]:.0f} % -> {100 * self.stopped[1]:.0f} % of its runs"
-        return text + f"has {self.bad_requests[0]:.3g} -> {self.bad_requests[1]:.3g} bad requests"
+        before, after = map(_three_digits, self.bad_requests)
+        return text + f"has {before} -> {after} bad requests"
+
+
+def _three_digits(number: float) -> str:
+    return f"{float(f'{number:.3g}'):,.0f}" if number >= 999.5 else f"{number:.3g}"
 
 
 def alternatives(given: Input) -> tuple[str, ...]:

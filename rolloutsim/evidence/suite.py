@@ -20,13 +20,12 @@ from pathlib import Path
 from rolloutsim.engine.codec import to_json
 from rolloutsim.errors import PolicyError, Position, ScenarioError
 from rolloutsim.policy.analyses import analyses_of
-from rolloutsim.policy.document import nearest
 from rolloutsim.policy.model import JobProvider, OtherProvider, Policy, WebProvider
 from rolloutsim.policy.yaml_source import Node, read_documents
 from rolloutsim.sim.quantities import choice, metadata_name
 from rolloutsim.sim.release_file import RELEASE_FIELDS, read_release
 from rolloutsim.sim.scenario import Input, Measurements, Scenario
-from rolloutsim.sim.scenario_file import API_VERSION, load_scenario
+from rolloutsim.sim.scenario_file import API_VERSION, load_scenario, text_of
 from rolloutsim.sim.section import Section
 from rolloutsim.sim.service_file import SERVICE_FIELDS, read_service
 
@@ -204,16 +203,11 @@ def _merged(base: Node, change: Node) -> Node:
 
 
 def _documents(file: str) -> tuple[Node, ...]:
-    path = Path(file)
-    if not path.is_file():
-        near = nearest(path.name, sorted(other.name for other in path.parent.glob("*.yaml")))
-        raise ScenarioError("there is no such file", at=Position(file), fix=near)
+    text = text_of(Path(file))
     try:
-        return read_documents(path.read_text(encoding="utf-8-sig"), file)
+        return read_documents(text, file)
     except PolicyError as error:
         raise ScenarioError(error.why, at=error.at, path=error.path, fix=error.fix) from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise ScenarioError(f"the file cannot be read: {error}", at=Position(file)) from error
 
 
 def _root(node: Node) -> Section:

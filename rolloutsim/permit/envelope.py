@@ -87,6 +87,8 @@ def read_envelope(text: str, source: str = "") -> Envelope:
         return Envelope(_decoded(content["payload"]), signatures)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         why = f"lacks {error}" if isinstance(error, KeyError) else str(error)
+        if isinstance(error, json.JSONDecodeError):
+            why = "it is not JSON"
         raise InputError(f"the file is no certificate: {why}", at=Position(source), fix=_AGAIN) from None
 
 

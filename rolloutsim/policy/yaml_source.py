@@ -96,6 +96,8 @@ def read_documents(text: str, file: str) -> tuple[Node, ...]:
         reason = " ".join(part for part in (error.context, error.problem) if part)
         lines = text.splitlines()[max(0, at.line - 2) : at.line] if mark else []
         fix = RENDER_IT if any(_TEMPLATE.search(line) for line in lines) else ""
+        if not fix and "'\\t'" in reason:
+            fix = "indent with spaces, not with a tab"
         raise PolicyError(f"the YAML does not parse: {reason}", at=at, fix=fix) from error
     except (YAMLError, ValueError, RecursionError) as error:
         reason = " ".join(str(error).split())

@@ -44,11 +44,14 @@ def page_of(path: str | Path) -> Page:
     document = _json(path, at)
     if document is None:
         return timeline_page(read_trace(path))
-    kind = str(document.get("kind"))
+    kind = str(document.get("kind", ""))
     if kind not in PAGES:
         known = ", ".join(PAGES)
         raise InputError(
-            "there is no report of this kind of file", at=at, value=kind, fix=f"give a trace, or {known}"
+            "there is no report of this kind of file",
+            at=at,
+            value=kind or None,
+            fix=f"give a trace, or {known}",
         )
     try:
         return PAGES[kind](document)

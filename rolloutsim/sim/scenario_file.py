@@ -26,7 +26,7 @@ from rolloutsim.sim.scenario import Input, Scenario, Service
 from rolloutsim.sim.section import Section
 from rolloutsim.sim.service_file import SERVICE_FIELDS, read_service
 
-__all__ = ["API_VERSION", "load_scenario", "load_scenario_text", "load_service"]
+__all__ = ["API_VERSION", "load_scenario", "load_scenario_text", "load_service", "text_of"]
 
 API_VERSION = "rolloutsim.dev/v1alpha1"
 KINDS = ("ServiceModel", "ReleaseModel", "Scenario")
@@ -58,7 +58,7 @@ def load_scenario(path: str | Path, overlay: Overlay = NOTHING) -> Scenario:
     ScenarioError : a file cannot be read, or something in it is wrong; says where and what to do.
     """
     files = str(path).split("+") if "+" in str(path) and not Path(path).exists() else [str(path)]
-    documents = [document for file in files for document in _documents(_text_of(Path(file)), file)]
+    documents = [document for file in files for document in _documents(text_of(Path(file)), file)]
     return _scenario(documents, str(path), overlay)
 
 
@@ -69,7 +69,7 @@ def load_service(path: str | Path) -> Service:
     ------
     ScenarioError : as `load_scenario`.
     """
-    documents = _documents(_text_of(Path(path)), str(path))
+    documents = _documents(text_of(Path(path)), str(path))
     document = documents[0] if documents else None
     if document is None or len(documents) > 1 or document.kind != "ServiceModel":
         return load_scenario(path).service
@@ -139,7 +139,7 @@ def _referred(spec: Section, key: str, kind: str) -> _Document:
     file = spec.directory / reference
     if not file.exists():
         raise spec.error(key, "there is no such file", reference, _neighbour(file))
-    documents = _documents(_text_of(file), str(file))
+    documents = _documents(text_of(file), str(file))
     if [document.kind for document in documents] != [kind]:
         found = ", ".join(document.kind for document in documents) or "nothing"
         raise spec.error(key, f"the file holds {found}, not one {kind}", reference)
@@ -169,13 +169,28 @@ def _document(node: Node) -> _Document:
     return _Document(kind, name, root.section("spec"))
 
 
-def _text_of(file: Path) -> str:
+def text_of(file: Path) -> str:
+    """The text of one file.
+
+    Raises
+    ------
+    ScenarioError : it is not there, or no text.
+    """
+    at = Position(str(file))
     if not file.exists():
-        raise ScenarioError("there is no such file", at=Position(str(file)), fix=_neighbour(file))
+        one, plus, _ = str(file).partition("+")
+        fix = f"one file is wanted here, as {one}" if plus and one else _neighbour(file)
+        raise ScenarioError("there is no such file", at=at, fix=fix)
     try:
         return file.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ScenarioError(f"the file cannot be read: {error}", at=Position(str(file))) from error
+    except IsADirectoryError:
+        raise ScenarioError(
+            "a directory stands here for a file", at=at, fix="name one of its files"
+        ) from None
+    except OSError as error:
+        raise ScenarioError(f"the file cannot be read: {error.strerror}", at=at) from error
+    except UnicodeDecodeError:
+        raise ScenarioError("the file is not UTF-8 text", at=at, fix="save it as UTF-8") from None
 
 
 def _neighbour(file: Path) -> str:

@@ -40,7 +40,9 @@ def read_recorded_rate(file: Path, scale: float = 1.0) -> RecordedRate:
             reader = csv.reader(stream)
             rows = [(Position(str(file), reader.line_num), row) for row in reader if row]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ScenarioError(f"the file cannot be read: {error}", at=Position(str(file))) from error
+        raise ScenarioError(
+            f"the file cannot be read: {getattr(error, 'strerror', None) or error}", at=Position(str(file))
+        ) from error
     if not rows:
         raise ScenarioError(
             "the file is empty", at=Position(str(file)), fix=f"begin with {','.join(COLUMNS)}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -158,6 +159,8 @@ def test_version_names_what_numbers_depend_on() -> None:
     ("arguments", "message"),
     [
         (("simulate", "nowhere.yaml", "-s", BAD), "nowhere.yaml"),
+        (("simulate", str(WORLDS), "-s", BAD), "a directory stands here"),
+        (("simulate", CANARY, "-s", BAD, "--out", str(WORLDS)), "this is a directory"),
         (("simulate", CANARY, "-s", "nowhere.yaml"), "nowhere.yaml"),
         (("simulate", CANARY, "-s", BAD, "--plot", "figure.doc"), "figure.doc"),
         (("simulate", CANARY, "-s", BAD, "--plot", "no/such/directory/figure.png"), "no/such/directory"),
@@ -191,6 +194,61 @@ def test_wrong_usage_is_exit_code_2(arguments: tuple[str, ...]) -> None:
     assert result.stdout == ""
 
 
+def test_a_sweep_of_few_runs_says_what_has_no_interval(tmp_path: Path) -> None:
+    axis = "policy:spec.strategy.canary.steps[0].setWeight=5,10"
+    shown = fine("sweep", CANARY, "-s", GOOD, "--set", axis, "--out", tmp_path, *FEW)
+    head, first, *_ = shown.splitlines()
+    assert first.split()[:4] == ["5", "0", "(0–60.24)", "0"]
+    assert "bad requests" in head
+    assert "A mean of fewer than 59 runs that are all equal has no interval" in shown
+    assert max(map(len, shown.splitlines()[:-1])) <= 100
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("record", "--from", "0", "--to", "60", "--by", "v", "-p", CANARY, "-o"), "the directory does not"),
+        (("calibrate", "--service", "api", "-o"), "the directory does not exist"),
+        (("replay", "crates-io-2023-07-20", "--out"), "the directory does not exist"),
+    ],
+)
+def test_where_to_write_is_looked_at_before_the_work(arguments: tuple[str, ...], message: str) -> None:
+    """Nobody listens at the address: who asks it first says so."""
+    server = () if arguments[0] == "replay" else ("--prometheus", "http://127.0.0.1:9")
+    result = run(*arguments, "no/such/directory/file.yaml", *server)
+    assert result.exit_code == 2
+    assert result.stderr.startswith("error: no/such/directory/file.yaml: " + message)
+
+
+def test_a_bundles_options_are_refused_for_a_published_incident() -> None:
+    result = run("replay", "crates-io-2023-07-20", "--as-run", "as-run.yaml")
+    assert result.exit_code == 2
+    assert "--ran and --as-run are for a bundle" in result.stderr
+
+
+def test_an_interrupt_is_said_in_a_word(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("rolloutsim.sim.sweep.sweep", interrupted)
+    result = run("sweep", CANARY, "-s", GOOD, "--set", "policy:spec.replicas=5", "--out", tmp_path, *FEW)
+    assert result.exit_code == 130
+    assert result.stderr.splitlines() == [
+        f"what was played is in {tmp_path / 'chunks'}: the same command goes on from there",
+        "interrupted",
+    ]
+
+
+def test_power_writes_no_exponent() -> None:
+    """Of a fifth of the requests that fail, more than a thousand fail before anybody stops it."""
+    world = str(ROOT / "scenarios/services/api.yaml")
+    shown = fine(
+        "power", CANARY, "-s", world, "--ratio", "201", "--traffic", "1", "--runs", "8", "--jobs", "1"
+    )
+    assert "k (" in shown
+    assert "e+0" not in shown
+
+
 def test_exit_codes_of_the_process(tmp_path: Path) -> None:
     def process(*arguments: str) -> subprocess.CompletedProcess[str]:
         command = [str(Path(sys.executable).with_name("rolloutsim")), *arguments]
@@ -202,6 +260,21 @@ def test_exit_codes_of_the_process(tmp_path: Path) -> None:
     assert "Traceback" not in wrong.stderr
     assert process("version").returncode == 0
     assert process("simulate").returncode == 2
+
+
+@pytest.mark.parametrize("verb", ["schema policy", "version"])
+def test_output_that_cannot_be_written_is_no_failed_verdict(verb: str) -> None:
+    """More than a buffer at once, and less: that is written as the process ends."""
+    command = [str(Path(sys.executable).with_name("rolloutsim")), *verb.split()]
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert ended.returncode == 2
+    assert ended.stderr == "error: the output cannot be written: No space left on device\n"
+    reader, writer = os.pipe()
+    os.close(reader)
+    ended = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writer)
+    assert (ended.returncode, ended.stderr) == (141, "")
 
 
 def test_help_imports_nothing_heavy() -> None:

@@ -112,6 +112,24 @@ def test_scenarios_of_one_name_are_called_after_their_files(tmp_path: Path) -> N
     assert [one.name for one in scenarios(given)] == ["first", "second"]
 
 
+@pytest.mark.parametrize("given", ["", "a.yaml,", "api.yaml+", "+good.yaml", "+"])
+def test_an_empty_name_is_not_the_present_directory(
+    given: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.yaml", "api.yaml", "good.yaml"):
+        world(tmp_path / name, name.removesuffix(".yaml"))
+    with pytest.raises(ScenarioError, match="a file's name is missing"):
+        scenarios([given])
+    with pytest.raises(PolicyError, match="a file's name is missing"):
+        policies([given.replace("+", ",")])
+
+
+def test_a_policy_is_no_directory(tmp_path: Path) -> None:
+    with pytest.raises(PolicyError, match="a directory stands here for files of a policy; name its files"):
+        policies([str(tmp_path)])
+
+
 def test_an_empty_directory_says_so(tmp_path: Path) -> None:
     with pytest.raises(ScenarioError, match="no YAML file"):
         scenarios([str(tmp_path)])

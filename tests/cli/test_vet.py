@@ -168,6 +168,8 @@ def test_json_is_for_machines_and_the_same_each_time(suite: Path) -> None:
         (("--certificate", "/none/cert.json"), "the directory does not exist"),
         (("--require", "p_detect>=0.999@crashloop", "--max-runs", "100"), "raise --max-runs"),
         (("-s", "none.yaml"), "there is no such file"),
+        (("-s", "scenarios"), "a directory stands here for a file; name one of its files"),
+        (("-s", "none.yaml+good.yaml"), "there is no such file; one file is wanted here, as none.yaml"),
     ],
 )
 def test_wrong_input_is_one_sentence(suite: Path, arguments: tuple[str, ...], says: str) -> None:
@@ -331,6 +333,7 @@ def test_two_vettings_give_one_certificate_but_for_the_time(
     ("content", "says"),
     [
         (b"{}", "the file is no certificate"),
+        (b"", "the file is no certificate: it is not JSON; "),
         (b"\xff\xfe", "the file is no certificate"),
         (None, "cannot be read"),
     ],

@@ -9,6 +9,7 @@ import pytest
 
 from rolloutsim.evidence.sensitivity import (
     RUNS,
+    Influence,
     alternatives,
     most_influential,
     runs_within,
@@ -120,3 +121,12 @@ def test_what_is_modelled_is_not_left_out(tmp_path):
     left = left_out(load_scenario(file))
     assert not {"service.sessions", "service.connections", "service.cluster.drain"} & set(left)
     assert "service.cluster.probe" in left
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [(2459.6, 9_996.0, "has 2,460 -> 10,000 bad requests"), (0.0, 4.5, "has 0 -> 4.5 bad requests")],
+)
+def test_numbers_of_bad_requests_have_three_digits_and_no_exponent(before, after, said):
+    found = Influence("service.error_rate", "1%", "2%", "canary", "good", (0.0, 0.0), (before, after))
+    assert str(found).endswith(said)

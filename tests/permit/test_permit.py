@@ -336,7 +336,7 @@ def test_no_bit_of_a_signed_certificate_can_be_changed(place: int, bit: int) -> 
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("", "Expecting value"),
+        ("", "it is not JSON"),
         ("[]", "no certificate"),
         ("{}", "lacks 'payloadType'"),
         ('{"payloadType": "x"}', "the payload is 'x'"),

@@ -144,7 +144,8 @@ def test_names_cannot_bring_in_markup(files: dict[str, Path], tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("content", "why"),
     [
-        ('{"kind": "Losses"}', "no report of this kind"),
+        ('{"kind": "Losses"}', r"no report of this kind of file \(got 'Losses'\)"),
+        ('{"a": 1}', "no report of this kind of file; give a trace"),
         ('{"kind": "Comparison", "notes": []}', "has no 'summary'"),
         ("nothing\n", "not JSON"),
         ("", "begins with a manifest"),

@@ -600,5 +600,5 @@ def test_a_reference_to_the_wrong_kind(tmp_path: Path) -> None:
 
 
 def test_a_directory_is_no_scenario(tmp_path: Path) -> None:
-    with pytest.raises(ScenarioError, match="the file cannot be read"):
+    with pytest.raises(ScenarioError, match="a directory stands here for a file"):
         load_scenario(tmp_path)

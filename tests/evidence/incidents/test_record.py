@@ -160,7 +160,7 @@ WRONG = {
     "no channel of a play": ("channel: code}", "channel: data}", 1, "no channel data", "name one of"),
     "course out of order": ("{at: 0, failing", "{at: 5, failing", 24, "point at 0", "in order"),
     "yaml": ("lesson: look", "lesson: [look", 14, "does not parse", ""),
-    "two documents": ("lesson: look", "lesson: look\n---\nid: other", 1, "one document, not 2", ""),
+    "two documents": ("lesson: look", "lesson: look\n---\nid: other", 1, "one document is wanted", ""),
 }  # fmt: skip
 
 

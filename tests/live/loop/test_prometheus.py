@@ -160,6 +160,14 @@ def test_an_address_that_is_none(address: str) -> None:
         Prometheus(Server(address))
 
 
+def test_what_is_no_address_is_shown_as_it_was_given_but_for_a_password() -> None:
+    with pytest.raises(ExecutorError, match=r"^'prometheus' is no address"):
+        Prometheus(Server("prometheus"))
+    with pytest.raises(ExecutorError, match=r"^what was given is no address") as refused:
+        Prometheus(Server("me:s3cret@prometheus:9090"))
+    assert "s3cret" not in str(refused.value)
+
+
 def test_authorities_that_cannot_be_read() -> None:
     with pytest.raises(ExecutorError, match="PEM"):
         Prometheus(Server("https://prometheus.example", ca_file="/nonexistent.pem"))
