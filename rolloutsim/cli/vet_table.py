@@ -96,7 +96,11 @@ def value_text(bar: Bar, value: float) -> str:
     """A quantity as people read it."""
     if not math.isfinite(value):
         return "never"
-    return _percent(value) if bar.measure.startswith("p_") else f"{value:.4g}"
+    return _percent(value) if bar.measure.startswith("p_") else _number(value)
+
+
+def _number(value: float) -> str:
+    return f"{value:.4g}" if abs(value) < 9999.5 else f"{value:,.0f}"
 
 
 def bounds_text(bar: Bar, estimate: Estimate) -> str:
@@ -106,7 +110,7 @@ def bounds_text(bar: Bar, estimate: Estimate) -> str:
     if estimate.low == estimate.high and not estimate.n:
         return "exact"
     if not bar.is_share:
-        return f"{estimate.low:.4g}–{estimate.high:.4g}"
+        return f"{_number(estimate.low)}–{_number(estimate.high)}"
     text = f"{_percent(estimate.low)}–{_percent(estimate.high)}"
     return text if bar.quantile is None else f"{text} of runs within"
 

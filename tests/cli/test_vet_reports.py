@@ -9,10 +9,11 @@ from xml.etree import ElementTree
 import pytest
 
 from rolloutsim.cli.vet_reports import junit, sarif
-from rolloutsim.cli.vet_table import markdown, table
+from rolloutsim.cli.vet_table import markdown, table, value_text
 from rolloutsim.evidence.bars import bars_on
 from rolloutsim.evidence.document import vetting_json
 from rolloutsim.evidence.nearest import Search, nearest_passing
+from rolloutsim.evidence.suite import standard_suite
 from rolloutsim.evidence.vet import Vetting, vet_with
 from rolloutsim.evidence.waivers import Waiver
 from rolloutsim.policy.analyses import analyses_of
@@ -60,6 +61,11 @@ def test_the_table() -> None:
     assert "-> 100 %; the other 2 still pass; 21 tried)" in text
     assert "no-traffic (healthy)" in text
     assert "waived: p_detect>=0.95@leak: comes after the canary" in text
+
+
+def test_a_large_number_has_no_exponent() -> None:
+    (bar,) = bars_on(standard_suite("scenarios/services/api.yaml"), ["bad_requests_p95<=5000@leak"])
+    assert [value_text(bar, value) for value in (20_353.4, 9_999.9, 5.3871)] == ["20,353", "10,000", "5.387"]
 
 
 def test_the_summary_is_markdown() -> None:
