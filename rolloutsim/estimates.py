@@ -10,7 +10,7 @@ run-by-run differences for totals.
 Where runs are added until a question is decided, the interval has to hold at every look: `plan_looks` says
 when to look and what each look may cost, `repeated_rate` and `repeated_mean` give the interval of one look
 (repeated confidence intervals: C. Jennison, B. W. Turnbull, J. R. Statist. Soc. B 51, 1989, 305-361). The
-chances of error of the looks add up to the stated one, so no assumption about their dependence is made.
+chance of error is spent look by look (`rolloutsim.engine.gates.boundaries`), since the runs are independent.
 
 Nothing here is random: the same data give the same interval. No interval of a mean can see what no run
 has shown: where one run in a thousand costs a thousand times more, a few hundred runs are too few.
@@ -31,6 +31,8 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from rolloutsim.engine.gates.boundaries import power_bounds
+
 __all__ = [
     "Estimate",
     "Looks",
@@ -49,9 +51,11 @@ __all__ = [
 
 CONFIDENCE = 0.95
 
-_LOOKS_PER_DOUBLING = 2
-_LEFT_FOR_LATER = 2.0
-"""Each look may cost so many times as much as the one before: most is left for the last."""
+_LOOKS_PER_DOUBLING = 3
+_SPENDING = 2.0
+"""After a share t of the runs t to this power of the error is spent: most is left for the later looks."""
+_TAIL_DIGITS = 7
+"""Decimal places of a tail: the last bits of an integral are not the same everywhere."""
 _BISECTIONS = 60
 _ALIKE = 1e-12
 """Values whose spread is below this share of their size count as all alike."""
@@ -164,10 +168,10 @@ def paired_rate_difference(a: ArrayLike, b: ArrayLike, conf: float = CONFIDENCE)
 
 @dataclass(frozen=True, slots=True)
 class Looks:
-    """After how many runs to look, and the chance of error that either end of the interval may have then.
+    """After how many runs to look, and the chance of error that either end of one look's interval has.
 
-    The chances add up to that of the whole: whatever the look at which one stops, each end of the interval
-    is on the right side with that confidence.
+    They are such that each end of the interval is on the right side with the stated confidence at whatever
+    look one stops.
     """
 
     runs: tuple[int, ...]
@@ -175,18 +179,18 @@ class Looks:
 
 
 def plan_looks(cap: int, first: int = 100, error: float = 1.0 - CONFIDENCE) -> Looks:
-    """Looks after ``cap`` runs and before, two for each doubling, down to ``first`` at least.
+    """Looks after ``cap`` runs and before, three for each doubling, down to ``first`` at least.
 
-    ``error`` is the chance that an end of the interval is wrong at any look. With one look for each
-    doubling a share at half its bar takes a sixth more runs to be decided; with three hardly fewer.
+    ``error`` is the chance that an end of the interval is wrong at any look. With one look for each doubling
+    a share at half its bar takes a quarter more runs to be decided; with more looks hardly fewer.
     """
     if not 1 <= first <= cap or not 0.0 < error < 0.5:
         raise ValueError("plan_looks wants 1 <= first <= cap and 0 < error < 0.5")
-    doublings = math.log2(cap / first)
-    looks = 1 + math.floor(_LOOKS_PER_DOUBLING * doublings)
-    runs = [round(cap * 0.5 ** (earlier / _LOOKS_PER_DOUBLING)) for earlier in reversed(range(looks))]
-    shares = [_LEFT_FOR_LATER**look for look in range(looks)]
-    return Looks(tuple(runs), tuple(error * share / sum(shares) for share in shares))
+    earlier = range(1 + math.floor(_LOOKS_PER_DOUBLING * math.log2(cap / first)))
+    runs = sorted({round(cap * 0.5 ** (look / _LOOKS_PER_DOUBLING)) for look in earlier})
+    bounds = power_bounds([n / cap for n in runs], error, _SPENDING)
+    tails = (round(NormalDist().cdf(-bound), _TAIL_DIGITS) for bound in bounds)
+    return Looks(tuple(runs), tuple(tails))
 
 
 def repeated_rate(k: int, n: int, tail: float) -> Estimate:

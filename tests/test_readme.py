@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import runpy
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -68,3 +70,15 @@ def test_the_python_example_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     names = runpy.run_path("example.py")
     assert len(names["both"].differences) == 1
     assert (tmp_path / "one-run.png").stat().st_size > 10_000
+
+
+@pytest.mark.slow
+def test_the_table_of_the_vetting_is_what_the_command_prints() -> None:
+    (command,) = [block for block in blocks("sh") if block.startswith("rolloutsim vet ")]
+    (shown,) = [block for block in blocks("text") if "verdict\np_detect>=" in block]
+    words = shlex.split(command)[1:5]
+    ran = subprocess.run(
+        [sys.executable, "-m", "rolloutsim", *words], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 1, ran.stderr
+    assert shown in ran.stdout

@@ -56,8 +56,8 @@ def test_a_clear_case_takes_few_runs() -> None:
     assert runs_of(vetting) == {
         "err-step-2pp": 200,
         "err-step-5pp": 200,
-        "err-step-20pp": 800,
-        "crashloop": 800,
+        "err-step-20pp": 635,
+        "crashloop": 635,
         "healthy": 400,
         "metrics-gap": 400,
         "no-traffic": 400,
@@ -246,7 +246,7 @@ def test_progress_is_told() -> None:
         bars_on(faults),
         progress=lambda done, total: told.append((done, total)),
     )
-    assert told == [(100, 100), (141, 141), (200, 200), (283, 283), (400, 400)]
+    assert told == [(n, n) for n in (100, 126, 159, 200, 252, 317, 400)]
     assert vetting.runs == 400
 
 

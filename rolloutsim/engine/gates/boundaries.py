@@ -18,7 +18,14 @@ from numpy.typing import NDArray
 
 from rolloutsim.policy.gates import Spending
 
-__all__ = ["crossing_probabilities", "next_bound", "peeking_risk", "spending_bounds", "spent"]
+__all__ = [
+    "crossing_probabilities",
+    "next_bound",
+    "peeking_risk",
+    "power_bounds",
+    "spending_bounds",
+    "spent",
+]
 
 _NODES = 301
 _REACH = 8.5
@@ -90,14 +97,21 @@ def next_bound(
     inside = _start()
     for at, bound in zip(fractions, bounds, strict=True):
         inside = _step(inside, at, -math.inf, bound, 0.0)
-    low, high = -_REACH, 40.0
-    while high - low > 1e-10:
-        middle = (low + high) / 2.0
-        if _above(inside, fraction, middle, 0.0) > share:
-            low = middle
-        else:
-            high = middle
-    return (low + high) / 2.0
+    return _bound(inside, fraction, share)
+
+
+def power_bounds(fractions: Sequence[float], alpha: float, power: float) -> tuple[float, ...]:
+    """One-sided boundaries for z that have spent ``alpha * t**power`` up to each information fraction t.
+
+    K. Kim, D. L. DeMets, Biometrika 74, 1987, 149-154.
+    """
+    inside, before = _start(), 0.0
+    bounds = []
+    for fraction in fractions:
+        now = alpha * fraction**power
+        bounds.append(_bound(inside, fraction, now - before))
+        inside, before = _step(inside, fraction, -math.inf, bounds[-1], 0.0), now
+    return tuple(bounds)
 
 
 @lru_cache(maxsize=4096)
@@ -121,6 +135,18 @@ def _peeking_table(most: int, alpha: float) -> tuple[float, ...]:
 
 def _start() -> _Inside:
     return _Inside(0.0, np.zeros(1), np.ones(1))
+
+
+def _bound(inside: _Inside, fraction: float, share: float) -> float:
+    """The boundary at the next look above which so much leaves."""
+    low, high = -_REACH, 40.0
+    while high - low > 1e-10:
+        middle = (low + high) / 2.0
+        if _above(inside, fraction, middle, 0.0) > share:
+            low = middle
+        else:
+            high = middle
+    return (low + high) / 2.0
 
 
 def _above(inside: _Inside, fraction: float, bound: float, drift: float, sign: float = 1.0) -> float:
