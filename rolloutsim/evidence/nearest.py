@@ -9,7 +9,8 @@ runs, not after so much time: the same seed gives the same suggestion on any mac
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations, islice
 
@@ -27,6 +28,10 @@ __all__ = ["Search", "nearest_passing"]
 
 SCREENED = 40
 """Runs of a candidate in a scenario."""
+GLANCED = 20
+"""After so many a candidate is left that misses a bar by much and is little better than the policy."""
+_FAR = 0.25
+_LITTLE = 0.15
 PAIRS = 32
 """Pairs of changes that are screened at most."""
 CONFIRMED = 3
@@ -77,7 +82,7 @@ def nearest_passing(
         listed = grid[: max(0, MOST_RUNS - played.runs) // screen.runs(missed)]
         tried += len(listed)
         complete = complete and len(listed) == len(grid)
-        shortfalls = screen(listed, missed)
+        shortfalls = screen(listed, missed, before)
         helping += [
             change[0]
             for change, short in zip(listed, shortfalls, strict=True)
@@ -87,7 +92,7 @@ def nearest_passing(
         for one in fitting:
             if vetted == CONFIRMED or played.runs >= MOST_RUNS:
                 return Search((), None, tried, vetted, complete=False)
-            (others,) = screen([one], held)
+            (others,) = screen([one], held, 0.0)
             if max(others, default=0.0) > _SLACK:
                 continue
             vetted += 1
@@ -121,20 +126,39 @@ class _Screen:
     suite: Suite
     seed: int
 
-    def __call__(self, candidates: Sequence[_Changes], bars: Sequence[Bar]) -> list[list[float]]:
-        """By how much each candidate misses each bar."""
+    def __call__(
+        self, candidates: Sequence[_Changes], bars: Sequence[Bar], before: float
+    ) -> list[list[float]]:
+        """By how much each candidate misses each bar: infinitely much if it is left after a glance.
+
+        ``before`` is by how much the policy itself misses them all together.
+        """
+        rows = self._rows(candidates, bars, 0, GLANCED)
+        glanced = [_shortfalls(bars, one) for one in rows]
+        close = [
+            index
+            for index, short in enumerate(glanced)
+            if max(short, default=0.0) <= _FAR or sum(short) < before - _LITTLE
+        ]
+        found = [[math.inf] * len(bars) for _ in candidates]
+        more = self._rows([candidates[index] for index in close], bars, GLANCED, SCREENED)
+        for index, later in zip(close, more, strict=True):
+            both = {name: [*first, *later[name]] for name, first in rows[index].items()}
+            found[index] = _shortfalls(bars, both)
+        return found
+
+    def _rows(
+        self, candidates: Sequence[_Changes], bars: Sequence[Bar], first: int, last: int
+    ) -> list[dict[str, Sequence[Outcome]]]:
+        """Some runs of each candidate in each scenario."""
         scenarios = self._scenarios(bars)
         stretches = [
-            Stretch(apply(self.policy, changes), scenario, self.seed, 0, SCREENED)
+            Stretch(apply(self.policy, changes), scenario, self.seed, first, last)
             for changes in candidates
             for scenario in scenarios
         ]
         played = iter(self.player(stretches))
-        found = []
-        for _ in candidates:
-            rows = {scenario.name: next(played) for scenario in scenarios}
-            found.append([_short(bar, bar.value(rows[bar.scenario])) for bar in bars])
-        return found
+        return [{scenario.name: next(played) for scenario in scenarios} for _ in candidates]
 
     def runs(self, bars: Sequence[Bar]) -> int:
         """How many runs one candidate takes."""
@@ -142,6 +166,10 @@ class _Screen:
 
     def _scenarios(self, bars: Sequence[Bar]) -> Sequence[Scenario]:
         return self.suite.only([bar.scenario for bar in bars]).scenarios
+
+
+def _shortfalls(bars: Sequence[Bar], rows: Mapping[str, Sequence[Outcome]]) -> list[float]:
+    return [_short(bar, bar.value(rows[bar.scenario])) for bar in bars]
 
 
 def _short(bar: Bar, value: float) -> float:
