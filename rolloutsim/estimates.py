@@ -31,8 +31,6 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from rolloutsim.engine.gates.boundaries import power_bounds
-
 __all__ = [
     "Estimate",
     "Looks",
@@ -186,6 +184,8 @@ def plan_looks(cap: int, first: int = 100, error: float = 1.0 - CONFIDENCE) -> L
     """
     if not 1 <= first <= cap or not 0.0 < error < 0.5:
         raise ValueError("plan_looks wants 1 <= first <= cap and 0 < error < 0.5")
+    from rolloutsim.engine.gates.boundaries import power_bounds
+
     earlier = range(1 + math.floor(_LOOKS_PER_DOUBLING * math.log2(cap / first)))
     runs = sorted({round(cap * 0.5 ** (look / _LOOKS_PER_DOUBLING)) for look in earlier})
     bounds = power_bounds([n / cap for n in runs], error, _SPENDING)

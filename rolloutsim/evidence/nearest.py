@@ -161,7 +161,7 @@ class _Screen:
         return [{scenario.name: next(played) for scenario in scenarios} for _ in candidates]
 
     def runs(self, bars: Sequence[Bar]) -> int:
-        """How many runs one candidate takes."""
+        """How many runs one candidate takes at most."""
         return SCREENED * len(self._scenarios(bars))
 
     def _scenarios(self, bars: Sequence[Bar]) -> Sequence[Scenario]:

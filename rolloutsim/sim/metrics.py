@@ -25,7 +25,7 @@ from rolloutsim.sim.requests.fidelity import RequestDataPlane
 from rolloutsim.sim.scenario import Measurements, Release, Service, Telemetry
 from rolloutsim.telemetry import PRESETS
 
-__all__ = ["Metrics"]
+__all__ = ["Metrics", "stray_pools"]
 
 DAY_S = 86_400
 
@@ -73,7 +73,7 @@ class Metrics:
         self._checks = {check.metric: check for check in service.checks}
         self._release = release
         self._pools = pools
-        shown = (*pools, *_strays(pools, telemetry))
+        shown = (*pools, *stray_pools(pools, telemetry))
         self._series = exposition(telemetry.preset, service.name, telemetry.labels, shown, latency)
         self._ids = [self._store.add_series(dict(labels)) for labels in self._series.labels]
         self._exists = np.zeros(len(self._ids), dtype=np.bool_)
@@ -326,7 +326,7 @@ class Metrics:
         return kept
 
 
-def _strays(pools: tuple[Pool, ...], telemetry: Telemetry) -> tuple[Pool, ...]:
+def stray_pools(pools: tuple[Pool, ...], telemetry: Telemetry) -> tuple[Pool, ...]:
     """As what the new version's requests are counted that are not counted as its own."""
     revisions = [("", telemetry.unlabelled), (pools[0].revision, telemetry.mislabelled)]
     return tuple(

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from itertools import product
 
 from rolloutsim.policy.model import Policy
 from rolloutsim.policy.reading import Unread, unread
 from rolloutsim.promql import SeriesStore
 from rolloutsim.sim.beginning import NEW, STABLE
-from rolloutsim.sim.exposition import Pool, exposition
+from rolloutsim.sim.exposition import exposition
 from rolloutsim.sim.gauges import Gauges
+from rolloutsim.sim.metrics import stray_pools
 from rolloutsim.sim.randomness import stream
 from rolloutsim.sim.scenario import Scenario
 from rolloutsim.sim.world import POOLS
@@ -30,19 +30,12 @@ def series_of(scenario: Scenario) -> Iterator[Labels]:
     Those of an experiment's pods differ from these in their hash alone, which no policy can name.
     """
     service, telemetry = scenario.service, scenario.service.telemetry
-    strays = [revision for revision in ("", STABLE) if _stray(scenario, revision)]
-    pools = (*POOLS, *(Pool(1, revision, canary) for revision, canary in product(strays, (True, False))))
+    pools = (*POOLS, *stray_pools(POOLS, telemetry))
     yield from exposition(telemetry.preset, service.name, telemetry.labels, pools, latency=True).labels
     if telemetry.resources is not None or telemetry.logs is not None:
         store = SeriesStore()
         Gauges(store, service, scenario.release, (STABLE, NEW), draws=stream(1, 0, "logs"), mean_rps=0.0)
         yield from (tuple(store.labels(index).items()) for index in range(len(store)))
-
-
-def _stray(scenario: Scenario, revision: str) -> bool:
-    """Whether some requests of the new version are counted as this one's."""
-    telemetry = scenario.service.telemetry
-    return (telemetry.mislabelled if revision else telemetry.unlabelled) > 0.0
 
 
 def sees_nothing(policy: Policy, service: str, found: Iterable[Unread]) -> tuple[str, ...]:

@@ -76,10 +76,15 @@ def spent(spending: Spending, alpha: float, fraction: float) -> float:
 
 def spending_bounds(fractions: Sequence[float], alpha: float, spending: Spending) -> tuple[float, ...]:
     """One-sided boundaries for z at these information fractions."""
-    bounds: tuple[float, ...] = ()
-    for index, fraction in enumerate(fractions):
-        bounds += (next_bound(tuple(fractions[:index]), bounds, fraction, alpha, spending),)
-    return bounds
+    return _bounds(fractions, [spent(spending, alpha, fraction) for fraction in fractions])
+
+
+def power_bounds(fractions: Sequence[float], alpha: float, power: float) -> tuple[float, ...]:
+    """One-sided boundaries for z that have spent ``alpha * t**power`` up to each information fraction t.
+
+    K. Kim, D. L. DeMets, Biometrika 74, 1987, 149-154.
+    """
+    return _bounds(fractions, [alpha * fraction**power for fraction in fractions])
 
 
 @lru_cache(maxsize=1024)
@@ -91,27 +96,10 @@ def next_bound(
     Infinite where nothing is left to spend.
     """
     before = spent(spending, alpha, fractions[-1]) if fractions else 0.0
-    share = spent(spending, alpha, fraction) - before
-    if share <= 0.0:
-        return math.inf
     inside = _start()
     for at, bound in zip(fractions, bounds, strict=True):
         inside = _step(inside, at, -math.inf, bound, 0.0)
-    return _bound(inside, fraction, share)
-
-
-def power_bounds(fractions: Sequence[float], alpha: float, power: float) -> tuple[float, ...]:
-    """One-sided boundaries for z that have spent ``alpha * t**power`` up to each information fraction t.
-
-    K. Kim, D. L. DeMets, Biometrika 74, 1987, 149-154.
-    """
-    inside, before = _start(), 0.0
-    bounds = []
-    for fraction in fractions:
-        now = alpha * fraction**power
-        bounds.append(_bound(inside, fraction, now - before))
-        inside, before = _step(inside, fraction, -math.inf, bounds[-1], 0.0), now
-    return tuple(bounds)
+    return _bound(inside, fraction, spent(spending, alpha, fraction) - before)
 
 
 @lru_cache(maxsize=4096)
@@ -137,8 +125,20 @@ def _start() -> _Inside:
     return _Inside(0.0, np.zeros(1), np.ones(1))
 
 
+def _bounds(fractions: Sequence[float], spent_by: Sequence[float]) -> tuple[float, ...]:
+    """One-sided boundaries for z that have spent so much by each information fraction."""
+    inside, before = _start(), 0.0
+    bounds = []
+    for fraction, now in zip(fractions, spent_by, strict=True):
+        bounds.append(_bound(inside, fraction, now - before))
+        inside, before = _step(inside, fraction, -math.inf, bounds[-1], 0.0), now
+    return tuple(bounds)
+
+
 def _bound(inside: _Inside, fraction: float, share: float) -> float:
-    """The boundary at the next look above which so much leaves."""
+    """The boundary at the next look above which so much leaves; infinite if nothing is left to spend."""
+    if share <= 0.0:
+        return math.inf
     low, high = -_REACH, 40.0
     while high - low > 1e-10:
         middle = (low + high) / 2.0
